@@ -30,14 +30,18 @@ func (d *Doc) noteKey(f *frame, at uint32) error {
 		f.sorted = compareKeys(d, &d.nodes[previous], key) < 0
 	}
 	if !d.isNew(f, at, text) {
-		return fault.At(fault.DuplicateKey, d.pointer(true), "the key is twice in its object (case does not tell keys apart)")
+		detail := "the key is twice in its object"
+		if f.fold {
+			detail = "the key is twice in its object, where case does not tell keys apart"
+		}
+		return fault.At(fault.DuplicateKey, d.pointer(true), detail)
 	}
 	return nil
 }
 
 func (d *Doc) isNew(f *frame, at uint32, text []byte) bool {
 	if f.hashed {
-		return d.large.add(d, f.node, at)
+		return d.large.add(d, f, at)
 	}
 	var signature uint64
 	if d.nodes[at].flags&isASCII != 0 {
@@ -47,18 +51,26 @@ func (d *Doc) isNew(f *frame, at uint32, text []byte) bool {
 		if n.signature != signature && n.signature != 0 && signature != 0 {
 			continue
 		}
-		if bytes.EqualFold(d.text(&d.nodes[n.node]), text) {
+		if f.same(d.text(&d.nodes[n.node]), text) {
 			return false
 		}
 	}
 	d.names = append(d.names, name{signature, at})
 	if f.count > smallObject {
 		for _, n := range d.names[f.firstName:] {
-			d.large.add(d, f.node, n.node)
+			d.large.add(d, f, n.node)
 		}
 		f.hashed = true
 	}
 	return true
+}
+
+// same tells whether two keys of f count as one.
+func (f *frame) same(a, b []byte) bool {
+	if f.fold {
+		return bytes.EqualFold(a, b)
+	}
+	return bytes.Equal(a, b)
 }
 
 // sign mixes length, head and tail of an ASCII key. Setting 0x20 makes letters lower case; that it also merges a few
@@ -78,7 +90,7 @@ func sign(key []byte) uint64 {
 	return mixed | 1
 }
 
-// keyTable is a set of (object, folded key) for all large objects of a text: open addressing, at most half full. The
+// keyTable is a set of (object, key, folded where case does not count) for all large objects of a text: open addressing, at most half full. The
 // seed is the process's own secret, so that no sender can choose keys that collide.
 type keyTable struct {
 	slots, spare []slot
@@ -98,24 +110,28 @@ func (t *keyTable) reset() { t.slots, t.used = t.slots[:0], 0 }
 
 func (t *keyTable) capacity() int { return cap(t.slots) + cap(t.spare) }
 
-// add takes in a key of an object, or answers false when it is there already.
-func (t *keyTable) add(d *Doc, object, key uint32) bool {
+// add takes in a key of the object f, or answers false when it is there already.
+func (t *keyTable) add(d *Doc, f *frame, key uint32) bool {
 	if 2*(t.used+1) > len(t.slots) {
 		t.grow()
 	}
 	v := &d.nodes[key]
 	text := d.text(v)
-	t.folded = appendFolded(t.folded[:0], text, v.flags&isASCII != 0)
-	hash := maphash.Bytes(seed, t.folded) ^ uint64(object)*0x9E3779B97F4A7C15
+	form := text
+	if f.fold {
+		t.folded = appendFolded(t.folded[:0], text, v.flags&isASCII != 0)
+		form = t.folded
+	}
+	hash := maphash.Bytes(seed, form) ^ uint64(f.node)*0x9E3779B97F4A7C15
 	mask := uint64(len(t.slots) - 1)
 	for i := hash & mask; ; i = (i + 1) & mask {
 		s := &t.slots[i]
 		if s.key == 0 {
-			*s = slot{hash, object, key}
+			*s = slot{hash, f.node, key}
 			t.used++
 			return true
 		}
-		if s.hash == hash && s.object == object && bytes.EqualFold(d.text(&d.nodes[s.key]), text) {
+		if s.hash == hash && s.object == f.node && f.same(d.text(&d.nodes[s.key]), text) {
 			return false
 		}
 	}

@@ -48,6 +48,48 @@ func TestDuplicatesInObjectsOfAnySize(t *testing.T) {
 	}
 }
 
+// TestFoldDepth: case alone tells keys apart where the sender's own objects begin; equal keys are refused everywhere.
+func TestFoldDepth(t *testing.T) {
+	for _, size := range []int{2, 2 * smallObject} {
+		twins := func(a, b string) string {
+			return string(object(size, func(i int) string {
+				switch i {
+				case 0:
+					return a
+				case size - 1:
+					return b
+				}
+				return fmt.Sprintf("k%d", i)
+			}))
+		}
+		tests := []struct {
+			in    string
+			depth int
+			want  string
+		}{
+			{twins("tagging", "Tagging"), 1, "duplicate-key at /Tagging"},
+			{twins("tagging", "Tagging"), -1, ""},
+			{`{"a":` + twins("tagging", "Tagging") + `}`, 1, ""},
+			{`{"a":` + twins("é", "É") + `}`, 1, ""},
+			{`{"a":` + twins("tagging", "Tagging") + `}`, 2, "duplicate-key at /a/Tagging"},
+			{`{"a":` + twins("tagging", "Tagging") + `}`, 0, "duplicate-key at /a/Tagging"},
+			{`{"a":` + twins("tagging", "tagging") + `}`, 1, "duplicate-key at /a/tagging"},
+			{`[{"a":` + twins("é", "é") + `}]`, -1, "duplicate-key at /0/a/é"},
+			{`[` + twins("x", "X") + `]`, 2, "duplicate-key at /0/X"},
+		}
+		for _, tc := range tests {
+			lim := Limits{FoldDepth: tc.depth}
+			if tc.want != "" {
+				if got := refusal(t, tc.in, lim); got != tc.want {
+					t.Errorf("%.60s, depth %d: %s, want %s", tc.in, tc.depth, got, tc.want)
+				}
+			} else if _, err := canonical([]byte(tc.in), lim); err != nil {
+				t.Errorf("%.60s, depth %d: %v", tc.in, tc.depth, err)
+			}
+		}
+	}
+}
+
 func TestLargeObjectsKeepTheirKeysApart(t *testing.T) {
 	inner := object(3*smallObject, func(i int) string { return fmt.Sprintf("k%d", i) })
 	in := fmt.Sprintf(`{"a":%s,"b":[%s,{"c":%s}]}`, inner, inner, inner)

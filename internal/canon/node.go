@@ -53,10 +53,11 @@ type Doc struct {
 	arena []byte // strings that had escapes, numbers that were not canonical
 
 	// What only parsing uses.
-	frames   []frame
-	names    []name // keys of the open objects
-	large    keyTable
-	maxDepth int
+	frames    []frame
+	names     []name // keys of the open objects
+	large     keyTable
+	maxDepth  int
+	foldDepth int
 }
 
 var pool = sync.Pool{New: func() any { return new(Doc) }}
@@ -69,6 +70,12 @@ const (
 
 // Release gives the memory back. d and everything read from it are invalid from here on.
 func (d *Doc) Release() {
+	d.reset()
+	pool.Put(d)
+}
+
+// reset makes d ready for another text, keeping what memory is worth keeping.
+func (d *Doc) reset() {
 	if cap(d.nodes) > keepNodes || cap(d.arena) > keepArena || d.large.capacity() > keepNodes {
 		*d = Doc{}
 	}
@@ -76,7 +83,6 @@ func (d *Doc) Release() {
 	d.nodes, d.arena = d.nodes[:0], d.arena[:0]
 	d.frames, d.names = d.frames[:0], d.names[:0]
 	d.large.reset()
-	pool.Put(d)
 }
 
 // Root is the value that the whole input is.

@@ -9,6 +9,11 @@ import (
 // Limits bounds what Parse accepts.
 type Limits struct {
 	MaxDepth int // containers inside each other; 0 means 64; at most 10,000 whatever is asked for
+
+	// FoldDepth is the count of levels, from the outermost container, whose objects may not hold two keys that differ only
+	// by case (Unicode simple folding); 0 means all levels, -1 none. Further in, keys are twice only when they are equal:
+	// cloud audit records do hold objects with both "tagging" and "Tagging".
+	FoldDepth int
 }
 
 const (
@@ -29,6 +34,10 @@ func Parse(data []byte, lim Limits) (*Doc, error) {
 	if d.maxDepth <= 0 {
 		d.maxDepth = defaultDepth
 	}
+	d.foldDepth = lim.FoldDepth
+	if d.foldDepth == 0 {
+		d.foldDepth = d.maxDepth
+	}
 	if err := d.parse(); err != nil {
 		d.Release()
 		return nil, err
@@ -46,6 +55,7 @@ type frame struct {
 	closer    byte   // '}' or ']'
 	canonical bool   // no whitespace so far, and all inside is canonical
 	sorted    bool   // keys so far come in canonical order
+	fold      bool   // its keys may not differ by case alone
 	hashed    bool   // its keys are in Doc.large, no longer in Doc.names
 }
 
@@ -160,6 +170,7 @@ func (d *Doc) open(i int, k Kind, closer byte) (int, error) {
 	}
 	d.frames = append(d.frames, frame{
 		node: uint32(len(d.nodes)), firstName: uint32(len(d.names)), closer: closer, canonical: true, sorted: true,
+		fold: len(d.frames) < d.foldDepth,
 	})
 	d.nodes = append(d.nodes, node{start: uint32(i), kind: k})
 	return i + 1, nil

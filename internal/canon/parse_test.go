@@ -115,6 +115,7 @@ func TestParseRefuses(t *testing.T) {
 		"bad byte behind escape":  {"[\"\\n\xff\"]", "bad-utf8 at /0"},
 		"lone high escape":        {`{"a":"\ud800"}`, "bad-utf8 at /a"},
 		"lone low escape":         {`{"a":"\udc00x"}`, "bad-utf8 at /a"},
+		"lone low, then bad hex":  {`["\udc00\uzzzz"]`, "bad-utf8 at /0"},
 		"two highs":               {`{"a":"\ud800\ud800"}`, "bad-utf8 at /a"},
 		"high, then letter":       {`{"a":"\ud800\u0041"}`, "bad-utf8 at /a"},
 		"high, then escape":       {`{"a":"\ud800\n"}`, "bad-utf8 at /a"},
@@ -176,6 +177,10 @@ func TestParseAccepts(t *testing.T) {
 		{`"é\u00e9"`, `"éé"`},
 		{`"\u0001\u0002é"`, `"\u0001\u0002é"`},
 		{`1.0`, `1`},
+		{`[1.0]`, `[1]`},
+		{`{"a":-0}`, `{"a":0}`},
+		{`["\u0061"]`, `["a"]`},
+		{`[[1 ],2]`, `[[1],2]`},
 		{`1e2`, `100`},
 		{`-0`, `0`},
 		{`-0.0e+7`, `0`},
@@ -217,10 +222,10 @@ func TestMalformedNamesTheByteAndEchoesNothing(t *testing.T) {
 func TestDepthLimits(t *testing.T) {
 	nested := func(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
 	for _, tc := range []struct{ max, ok int }{{0, 64}, {-1, 64}, {1, 1}, {16, 16}, {1 << 30, 10_000}} {
-		if _, err := canonical([]byte(nested(tc.ok)), Limits{tc.max}); err != nil {
+		if _, err := canonical([]byte(nested(tc.ok)), Limits{MaxDepth: tc.max}); err != nil {
 			t.Errorf("limit %d: %d levels refused: %v", tc.max, tc.ok, err)
 		}
-		if _, err := canonical([]byte(nested(tc.ok+1)), Limits{tc.max}); !fault.Is(err, fault.TooDeep) {
+		if _, err := canonical([]byte(nested(tc.ok+1)), Limits{MaxDepth: tc.max}); !fault.Is(err, fault.TooDeep) {
 			t.Errorf("limit %d: %d levels: %v", tc.max, tc.ok+1, err)
 		}
 	}
