@@ -95,7 +95,7 @@ func DecodePrivate(plain []byte) (Private, error) {
 }
 
 func members(plain []byte, part string, each func(string, canon.Node) error) error {
-	doc, err := canon.Parse(plain, canon.Limits{})
+	doc, err := canon.Parse(plain, canon.Limits{FoldDepth: -1}) // free objects may hold keys that differ by case
 	if err != nil {
 		return fmt.Errorf("%s part: %w", part, err)
 	}
