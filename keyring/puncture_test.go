@@ -44,6 +44,7 @@ func TestPunctureIsForOneMessageAndForGood(t *testing.T) {
 
 // TestRandomPuncturesAgainstAnOracle compares a small tree with a plain set, over the API and over the stored bytes.
 func TestRandomPuncturesAgainstAnOracle(t *testing.T) {
+	t.Parallel() // waits for the disk most of the time
 	rapid.Check(t, func(rt *rapid.T) {
 		dir, err := os.MkdirTemp(t.TempDir(), "ring")
 		if err != nil {
@@ -94,13 +95,14 @@ func TestRandomPuncturesAgainstAnOracle(t *testing.T) {
 // TestStoredSizeStaysSmall holds the bounds of the event format: m erasures keep ≤ m·log2(2^20/m) seeds, and one erasure
 // writes ≤ 4 KiB.
 func TestStoredSizeStaysSmall(t *testing.T) {
+	t.Parallel() // waits for the disk most of the time
 	dir := t.TempDir()
 	d := &countingDriver{Driver: openFolder(t, dir)}
 	r := withTenant(t, keyring.New(d, keyring.Options{MinLease: 1 << 20, MaxLease: 1 << 20}))
 	sealN(t, r, 1) // the whole epoch is leased
 	random := rand.New(rand.NewPCG(1, 2))
 	m := 0
-	for _, index := range slices.Concat(random.Perm(1 << 20)[:150], random.Perm(1 << 12)[:150], random.Perm(1 << 6)) {
+	for _, index := range slices.Concat(random.Perm(1 << 20)[:150], random.Perm(1 << 12)[:150], random.Perm(1<<6)) {
 		d.put = 0
 		ref := keyring.Ref{Index: uint32(index)}
 		if err := r.Puncture(t.Context(), tenantA, []keyring.Ref{ref}); err != nil {
