@@ -2,10 +2,59 @@ package query
 
 import (
 	"context"
+	"fmt"
 
 	"auditlog/eventstore"
 	"auditlog/internal/criteria"
+	"auditlog/internal/entry"
 )
+
+// Store is what reading asks of the event store; eventstore.Store keeps it.
+type Store interface {
+	Head(ctx context.Context, tenant eventstore.TenantID) (eventstore.Head, error)
+	PositionAt(ctx context.Context, tenant eventstore.TenantID, o eventstore.Offset) (eventstore.Position, eventstore.Micros, error)
+	Get(ctx context.Context, tenant eventstore.TenantID, id eventstore.EventID) (eventstore.Event, error)
+	ReadTenant(ctx context.Context, tenant eventstore.TenantID, after eventstore.Position, limit int) ([]eventstore.Event, error)
+	ReadPositions(ctx context.Context, tenant eventstore.TenantID, at []eventstore.Position) ([]eventstore.Event, error)
+	About(ctx context.Context, tenant eventstore.TenantID, entries []eventstore.EventID) ([]eventstore.Event, error)
+	Purges(ctx context.Context, tenant eventstore.TenantID) ([]eventstore.Purge, error)
+}
+
+// The types of a StreamItem.
+const (
+	ItemEntry   = "entry"   // an event that is an entry of its own: entry.recorded, and the log's events about itself
+	ItemAmended = "amended" // an amendment: Entry is the entry that it is about, as it reads now
+	ItemErased  = "erased"  // an erasure: Entry is the entry that it is about, public fields only
+)
+
+// StreamItem is one event as a live feed delivers it.
+type StreamItem struct {
+	Type     string
+	Entry    entry.Entry
+	Position eventstore.Position // of the event, not of the entry
+}
+
+// Feed delivers a tenant's events as they are appended.
+type Feed interface {
+	// Subscribe starts above a position, catching up from the store where needed. ctx bounds the subscription's life.
+	Subscribe(ctx context.Context, tenant eventstore.TenantID, after eventstore.Position) (Subscription, error)
+}
+
+// Subscription is one reader's place in a feed. It is used by one goroutine.
+type Subscription interface {
+	// Next waits for the tenant's next event, of any type, in order of position and without a gap. It fails with
+	// ctx's error, or with *LaggedError when the reader fell too far behind.
+	Next(ctx context.Context) (StreamItem, error)
+	// Close gives up the place. Closing twice is harmless.
+	Close()
+}
+
+// LaggedError says that a reader was too slow for the feed and may come back with After.
+type LaggedError struct{ After eventstore.Position }
+
+func (e *LaggedError) Error() string {
+	return fmt.Sprintf("the reader fell too far behind; continue after position %d", e.After)
+}
 
 // Sort is the order of a listing.
 type Sort struct {

@@ -1,0 +1,69 @@
+package query
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"auditlog/eventstore"
+	"auditlog/internal/fault"
+)
+
+var errSearchTime = errors.New("the time for one search is over")
+
+// within runs work under the time limit of a search. Work that the limit ended, not the caller, is QueryTooCostly.
+func (q *Queries) within(ctx context.Context, work func(context.Context) error) error {
+	limited, cancel := context.WithTimeoutCause(ctx, q.o.SearchTime, errSearchTime)
+	defer cancel()
+	err := work(limited)
+	if err != nil && ctx.Err() == nil && errors.Is(context.Cause(limited), errSearchTime) {
+		return fault.Wrap(fault.QueryTooCostly, err, "the search took too long; narrow it by time or by another filter")
+	}
+	return err
+}
+
+// completeTo is how far the index has come for a tenant. It waits at most wait for it to reach least, else fault.Behind.
+func (q *Queries) completeTo(ctx context.Context, tenant eventstore.TenantID, least eventstore.Position, wait time.Duration) (CompleteTo, eventstore.Head, error) {
+	head, err := q.store.Head(ctx, tenant)
+	if err != nil {
+		return CompleteTo{}, head, err
+	}
+	timeout := time.NewTimer(wait)
+	defer timeout.Stop()
+	for {
+		changed := q.index.Changed() // before Visible, so that no move is missed
+		to, err := q.visible(ctx, tenant, head.Shard, q.index)
+		if err != nil || to.Position >= least {
+			return to, head, err
+		}
+		if wait == 0 {
+			return to, head, behind()
+		}
+		select {
+		case <-changed:
+		case <-timeout.C:
+			return to, head, behind()
+		case <-ctx.Done():
+			return to, head, ctx.Err()
+		}
+	}
+}
+
+func behind() error {
+	return &fault.Error{Kind: fault.Behind, Detail: "the index has not reached min_position yet; try again, or give a longer wait", RetryAfter: time.Second}
+}
+
+// progress is the side of a projection that tells how far it can be relied on.
+type progress interface {
+	Visible(ctx context.Context, shard eventstore.Shard) (eventstore.Offset, error)
+}
+
+// visible turns a projection's offset into what its reader may be told.
+func (q *Queries) visible(ctx context.Context, tenant eventstore.TenantID, shard eventstore.Shard, p progress) (CompleteTo, error) {
+	offset, err := p.Visible(ctx, shard)
+	if err != nil {
+		return CompleteTo{}, err
+	}
+	position, at, err := q.store.PositionAt(ctx, tenant, offset)
+	return CompleteTo{Position: position, RecordedAt: at}, err
+}
