@@ -14,7 +14,7 @@
 //
 // What is not guaranteed: another process's Ring may open a punctured message from its cache until it is told (Forget)
 // or its cache grows older than Options.CacheAge. An old copy of the store opens what was punctured after it was taken,
-// and restoring one would hand out indexes again: a restored tenant must not seal until it has been given a new epoch.
+// and a restored one would hand out indexes again: see StartEpoch.
 //
 // A Ring is safe for concurrent use. It sits above a small Driver, which stores sealed bytes and knows no trees.
 package keyring

@@ -51,6 +51,43 @@ func (r *Ring) plant(ctx context.Context, t *tenant, epoch uint32) error {
 	return r.store(ctx, t, Item{Kind: Chunk, Epoch: epoch}, c.encode())
 }
 
+// nextEpoch plants the epoch after the counter's. The caller holds the tenant's lock and stores the counter returned.
+func (r *Ring) nextEpoch(ctx context.Context, t *tenant, c counter) (counter, error) {
+	if c.epoch == math.MaxUint32 {
+		return c, errors.New("keyring: the tenant has used up all key epochs")
+	}
+	c = counter{epoch: c.epoch + 1}
+	return c, r.plant(ctx, t, c.epoch)
+}
+
+// StartEpoch makes the tenant's coming leases begin in a new epoch. Call it for each tenant after the key store was restored
+// from a backup, before anything is sealed: the counter restored with it is behind what was handed out.
+func (r *Ring) StartEpoch(ctx context.Context, tenant [16]byte) error {
+	t, err := r.tenant(ctx, tenant)
+	if err != nil {
+		return err
+	}
+	unlock, err := r.driver.Lock(ctx, t.id, Scope{})
+	if err != nil {
+		return fmt.Errorf("lock key tenant: %w", err)
+	}
+	defer unlock()
+	c, err := r.loadCounter(ctx, t)
+	if err != nil {
+		return err
+	}
+	if c, err = r.nextEpoch(ctx, t, c); err != nil {
+		return err
+	}
+	if err := r.storeCounter(ctx, t, c); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.lease.wipe()
+	return nil
+}
+
 // next hands out the tenant's next leaf and its key, from the running lease or from a new one.
 func (r *Ring) next(ctx context.Context, t *tenant, key *seed) (Ref, error) {
 	for {
@@ -130,13 +167,10 @@ func (r *Ring) take(ctx context.Context, t *tenant, leaves uint32, l *leaseStack
 	}
 	start := (c.next + leaves - 1) &^ (leaves - 1)
 	if start+leaves > r.shape.leaves() {
-		if c.epoch == math.MaxUint32 {
-			return errors.New("keyring: the tenant has used up all key epochs")
-		}
-		c.epoch, start = c.epoch+1, 0
-		if err := r.plant(ctx, t, c.epoch); err != nil {
+		if c, err = r.nextEpoch(ctx, t, c); err != nil {
 			return err
 		}
+		start = 0
 	}
 	height := bits.TrailingZeros32(leaves)
 	var root seed

@@ -185,3 +185,32 @@ func TestWaitForALeaseEndsWithItsContext(t *testing.T) {
 	unlock()
 	mustOpen(t, t, r, sealN(t, r, 1)[0], false)
 }
+
+// TestStartEpochAfterARestore puts an old lease counter back.
+func TestStartEpochAfterARestore(t *testing.T) {
+	dir := t.TempDir()
+	d := openFolder(t, dir)
+	r := withTenant(t, keyring.New(d, keyring.Options{}))
+	backup, err := d.Get(t.Context(), tenantA, keyring.Item{Kind: keyring.Lease})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ms := sealN(t, r, 10)
+	if err := d.Put(t.Context(), tenantA, keyring.Item{Kind: keyring.Lease}, backup); err != nil {
+		t.Fatal(err)
+	}
+	restored := keyring.New(openFolder(t, dir), keyring.Options{})
+	for _, r := range []*keyring.Ring{restored, r} {
+		if err := r.StartEpoch(t.Context(), tenantA); err != nil {
+			t.Fatal(err)
+		}
+		ms = append(ms, sealN(t, r, 10)...)
+	}
+	unique(t, refs(ms))
+	if last := ms[len(ms)-1].ref; last.Epoch != 2 {
+		t.Errorf("the running lease went on: %v", last)
+	}
+	for _, m := range ms {
+		mustOpen(t, t, restored, m, false)
+	}
+}
