@@ -1,0 +1,98 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"auditlog/eventstore"
+	"auditlog/internal/fault"
+)
+
+// flush sends the tickets as one flush and sets what became of each.
+func (l *lane) flush(batch []*ticket) {
+	start := time.Now()
+	entries, err := l.try(batch)
+	l.a.opts.Observer.Flushed(l.shard, len(batch), entries, time.Since(start), err)
+	if err == nil {
+		return
+	}
+	// An error that is neither the store's absence nor a refusal may be about the data of one unit. Its neighbours must not
+	// suffer: the halves are tried apart. The flush was sent twice by then, so had it been stored the retry had said so.
+	if len(batch) > 1 && fault.Is(err, fault.Internal) {
+		l.flush(batch[:len(batch)/2])
+		l.flush(batch[len(batch)/2:])
+		return
+	}
+	for _, t := range batch {
+		t.err = err
+	}
+}
+
+// try sends one flush, again and again where that may help, always with the same id.
+func (l *lane) try(batch []*ticket) (entries int, err error) {
+	f := eventstore.Flush{ID: eventstore.FlushID(uuid.Must(uuid.NewV7())), Shard: l.shard, Units: make([]eventstore.Unit, len(batch))}
+	for i, t := range batch {
+		f.Units[i] = t.unit
+		entries += len(t.unit.Drafts)
+	}
+	outcomes, err := l.a.send(f)
+	if err == nil && len(outcomes) != entries {
+		err = fmt.Errorf("the store gave %d outcomes for %d drafts", len(outcomes), entries)
+	}
+	if err != nil {
+		return entries, err
+	}
+	for _, t := range batch {
+		n := len(t.unit.Drafts)
+		t.outcomes, outcomes = outcomes[:n:n], outcomes[n:]
+	}
+	return entries, nil
+}
+
+// send appends the flush. Its time is its own, no caller's: others wait for it as well.
+func (a *Appender) send(f eventstore.Flush) ([]eventstore.Outcome, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), a.opts.FlushTimeout)
+	defer cancel()
+	pause := a.opts.Backoff
+	for attempt := 0; ; attempt++ {
+		outcomes, err := a.log.Append(ctx, f)
+		if err == nil {
+			return outcomes, nil
+		}
+		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+			return nil, unavailable("the store did not answer in time; whether the entry is stored is not known", fmt.Errorf("%w: %w", errWaited, err))
+		}
+		if !a.again(err, attempt) || !sleep(ctx, pause) {
+			return nil, fmt.Errorf("append: %w", err)
+		}
+		pause *= 2
+	}
+}
+
+// again tells whether sending a flush once more may help: when the store could not be reached, and once after an error of
+// unknown nature, since it may have come after the effect.
+func (a *Appender) again(err error, attempt int) bool {
+	switch fault.KindOf(err) {
+	case fault.Unavailable:
+		return attempt < a.opts.Retries
+	case fault.Internal:
+		return attempt < 1
+	}
+	return false
+}
+
+// sleep pauses; false when ctx ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
