@@ -49,7 +49,7 @@ type Entry struct {
 	OccurredAt eventstore.Micros
 	Public     format.Public
 	Private    format.Private
-	Amendments []Amendment // oldest first
+	Amendments []Amendment // oldest first; without content once Erased is set
 	Erased     *Erasure
 	Newest     eventstore.Position // of the newest event that is folded in
 }
@@ -96,7 +96,8 @@ func (o Opener) OpenPrivate(ctx context.Context, ev eventstore.Event) ([]byte, e
 }
 
 // Fold makes an entry from the event that recorded it and the events about it, in ascending position. Whatever an
-// erasure covers is left out, whether its key is destroyed already or not.
+// erasure covers is left out, whether its key is destroyed already or not; amendments stay as places without content, so
+// that the revision never falls.
 func Fold(original Opened, about []Opened) Entry {
 	e := Entry{
 		Tenant: original.Tenant, ID: original.ID, Type: original.Type, Position: original.Position, Offset: original.Offset,
@@ -111,21 +112,22 @@ func Fold(original Opened, about []Opened) Entry {
 			e.Erased = &Erasure{At: a.RecordedAt, By: a.ID}
 		}
 	}
-	if e.Erased != nil {
-		return e
-	}
-	if original.Priv != nil {
+	if e.Erased == nil && original.Priv != nil {
 		e.Private = *original.Priv
 	}
 	for _, a := range about {
-		if a.Type != eventstore.EntryAmended {
-			continue
+		if a.Type == eventstore.EntryAmended {
+			e.Amendments = append(e.Amendments, amendment(a, e.Erased != nil))
 		}
-		am := Amendment{EventID: a.ID, Position: a.Position, At: a.RecordedAt}
-		if a.Priv != nil {
-			am.By, am.Reason, am.Message, am.Metadata = a.Priv.Emitter, a.Priv.Reason, a.Priv.Message, a.Priv.Metadata
-		}
-		e.Amendments = append(e.Amendments, am)
 	}
 	return e
+}
+
+// amendment is what readers see of one; after the entry's erasure that is no more than its place in the log.
+func amendment(a Opened, erased bool) Amendment {
+	am := Amendment{EventID: a.ID, Position: a.Position, At: a.RecordedAt}
+	if a.Priv != nil && !erased {
+		am.By, am.Reason, am.Message, am.Metadata = a.Priv.Emitter, a.Priv.Reason, a.Priv.Message, a.Priv.Metadata
+	}
+	return am
 }
