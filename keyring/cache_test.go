@@ -110,3 +110,19 @@ func TestReadersBesidePunctures(t *testing.T) {
 		mustOpen(t, t, own, m, !left[i])
 	}
 }
+
+// TestALateReaderLeavesNothingInTheCache punctures while an Open holds the old chunk in its hands.
+func TestALateReaderLeavesNothingInTheCache(t *testing.T) {
+	d := &pausingDriver{Driver: openFolder(t, t.TempDir())}
+	r := withTenant(t, keyring.New(d, keyring.Options{}))
+	ms := sealN(t, r, 3)
+	d.meanwhile = func() {
+		if err := r.Puncture(t.Context(), tenantA, refs(ms[:2])); err != nil {
+			t.Error(err)
+		}
+	}
+	mustOpen(t, t, r, ms[0], false) // began before the puncture
+	mustOpen(t, t, r, ms[0], true)  // no path of the leaf was kept
+	mustOpen(t, t, r, ms[1], true)  // nor the chunk
+	mustOpen(t, t, r, ms[2], false)
+}

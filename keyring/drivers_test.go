@@ -54,3 +54,18 @@ func (d *failingDriver) Put(ctx context.Context, tenant [16]byte, i keyring.Item
 func (d *failingDriver) Remove(ctx context.Context, tenant [16]byte, epoch uint32, level uint8, first, last uint32) error {
 	return d.write(func() error { return d.Driver.Remove(ctx, tenant, epoch, level, first, last) })
 }
+
+// pausingDriver calls meanwhile, once, between reading a chunk and handing it to the ring.
+type pausingDriver struct {
+	keyring.Driver
+	meanwhile func()
+}
+
+func (d *pausingDriver) Get(ctx context.Context, tenant [16]byte, i keyring.Item) ([]byte, error) {
+	data, err := d.Driver.Get(ctx, tenant, i)
+	if do := d.meanwhile; do != nil && i.Kind == keyring.Chunk {
+		d.meanwhile = nil
+		do()
+	}
+	return data, err
+}
