@@ -1,6 +1,7 @@
 package query
 
 import (
+	"strconv"
 	"time"
 
 	"auditlog/eventstore"
@@ -80,4 +81,16 @@ func (r Reader) checkKind(k criteria.Kind) error {
 	default:
 		return fault.At(fault.Invalid, "?kind", "kind must be entries, access or all")
 	}
+}
+
+// AppendJSON appends {"position":…,"recorded_at":…}; recorded_at is null before the first event.
+func (c CompleteTo) AppendJSON(b []byte) []byte {
+	b = append(b, `{"position":`...)
+	b = strconv.AppendInt(b, int64(c.Position), 10)
+	b = append(b, `,"recorded_at":`...)
+	if c.Position == 0 {
+		return append(b, "null}"...)
+	}
+	b = c.RecordedAt.AppendTo(append(b, '"'))
+	return append(b, `"}`...)
 }
