@@ -11,9 +11,6 @@ import (
 	"auditlog/eventstore"
 )
 
-// patience bounds a wait for something that must happen.
-const patience = 30 * time.Second
-
 func readersMissNothing(tb testing.TB, h Harness) {
 	b := newBench(tb, h)
 	tenants := []eventstore.TenantID{b.tenant(), b.tenant(), b.tenant()}
@@ -77,7 +74,7 @@ func (b *bench) follow(writing <-chan struct{}, read func(last eventstore.Event)
 		case <-more:
 		case <-writing:
 			ended = true
-		case <-time.After(patience):
+		case <-time.After(b.h.Patience):
 			b.Errorf("no append was told of")
 			return nil
 		}
@@ -163,7 +160,7 @@ func (b *bench) checkWake(t eventstore.TenantID) {
 	err := <-got
 	select {
 	case <-told:
-	case <-time.After(patience):
+	case <-time.After(b.h.Patience):
 		err = errors.Join(err, errors.New("Appended was not closed"))
 	}
 	if err != nil {

@@ -25,6 +25,8 @@ type Harness struct {
 	Reopen func(tb testing.TB, s eventstore.Store, now func() time.Time) eventstore.Store
 	// Lifecycle is the part of the driver that removes events.
 	Lifecycle func(s eventstore.Store) eventstore.Lifecycle
+	// Patience bounds a wait for something that must happen; default 30 s.
+	Patience time.Duration
 }
 
 // Case is one promise.
@@ -88,6 +90,9 @@ type bench struct {
 
 func newBench(tb testing.TB, h Harness) *bench {
 	c := newClock()
+	if h.Patience == 0 {
+		h.Patience = 30 * time.Second
+	}
 	return &bench{TB: tb, Store: h.New(tb, c.now), ctx: tb.Context(), h: h, clock: c}
 }
 
