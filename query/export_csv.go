@@ -2,6 +2,7 @@ package query
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"strings"
 
@@ -106,8 +107,9 @@ func appendCell(dst, value []byte) []byte {
 }
 
 // isFormula tells values that spreadsheets evaluate, by their first character (OWASP, "CSV Injection"), its full-width
-// forms included.
+// forms included. Spaces before it do not count, since a spreadsheet may trim them.
 func isFormula(value []byte) bool {
+	value = bytes.TrimLeft(value, " ")
 	if len(value) == 0 {
 		return false
 	}

@@ -34,30 +34,40 @@ type HistoryItem struct {
 
 // History is every event of an entry, oldest first. Errors are those of Get.
 func (q *Queries) History(ctx context.Context, r Reader, id eventstore.EventID) ([]HistoryItem, error) {
+	items, whole, err := q.historyOnce(ctx, r, id)
+	if err == nil && !whole { // an erasure or a purge passed between the reads
+		items, whole, err = q.historyOnce(ctx, r, id)
+	}
+	if err == nil && !whole {
+		err = errLostKey(id)
+	}
+	return items, err
+}
+
+// historyOnce tells, beside the items, whether every private part that no erasure covers could be opened.
+func (q *Queries) historyOnce(ctx context.Context, r Reader, id eventstore.EventID) (items []HistoryItem, whole bool, err error) {
 	original, about, err := q.eventsOf(ctx, r, id)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	events := append([]eventstore.Event{original}, about...)
 	erased := hasErasure(about)
-	items := make([]HistoryItem, len(events))
+	items, whole = make([]HistoryItem, len(events)), true
 	for i := range events {
 		opened, err := q.opener.Open(ctx, events[i])
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
-		if opened.Priv == nil && !erased { // an erasure or a purge passed between the reads
-			return q.History(ctx, r, id)
-		}
+		whole = whole && (opened.Priv != nil || erased)
 		items[i] = historyItem(&opened, erased)
 		if events[i].Type != eventstore.EntryErased {
 			continue
 		}
 		if items[i].Keys, err = q.keysOf(ctx, events); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 	}
-	return items, nil
+	return items, whole, nil
 }
 
 func historyItem(ev *entry.Opened, erased bool) HistoryItem {

@@ -103,9 +103,14 @@ func (q *Queries) open(ctx context.Context, original eventstore.Event, about []e
 		return e, err
 	}
 	if e, whole, err = q.openOnce(ctx, original, about); err == nil && !whole {
-		err = fmt.Errorf("read entry %s: a key of it is destroyed, though nothing erased or purged it", original.ID)
+		err = errLostKey(original.ID)
 	}
 	return e, err
+}
+
+// errLostKey is our defect or the keyring's damage: answering with a blank entry would hide it.
+func errLostKey(id eventstore.EventID) error {
+	return fmt.Errorf("read entry %s: a key of it is destroyed, though nothing erased or purged it", id)
 }
 
 // openOnce folds one entry and tells whether it could be read whole: erased, or every private part opened.

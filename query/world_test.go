@@ -79,6 +79,7 @@ func (w *world) tenant() eventstore.TenantID {
 // parts is an event in plain form; fields that a test leaves out are filled in.
 type parts struct {
 	tenant eventstore.TenantID
+	id     eventstore.EventID
 	kind   eventstore.Type
 	about  eventstore.EventID
 	pub    format.Public
@@ -107,7 +108,10 @@ func (w *world) seal(p parts) eventstore.Event {
 		p.pub.Action, p.pub.ActorType, p.pub.ResourceType = "CREATE", "user", "document"
 		p.pub.Severity, p.pub.Outcome = "INFO", "success"
 	}
-	id := eventstore.NewEventID()
+	id := p.id
+	if id.IsZero() {
+		id = eventstore.NewEventID()
+	}
 	p.pub.ID, p.pub.Type, p.pub.EntryID, p.pub.Roles = id, p.kind, p.about, []string{"writer"}
 	if p.priv.Emitter == "" {
 		p.priv.Emitter = "service-1"
