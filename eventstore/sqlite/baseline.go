@@ -74,8 +74,8 @@ func (b *Baseline) rows(events []eventstore.Event) error {
 // Close closes the file.
 func (b *Baseline) Close() error {
 	var err error
-	if b.conn != nil {
-		err = b.conn.Close()
+	if b.in != nil {
+		err = b.in.close(false)
 	}
 	return errors.Join(err, b.db.Close())
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -35,6 +36,7 @@ type inserter struct {
 	flush  driver.StmtExecContext
 	prune  driver.StmtExecContext
 	args   [maxArgs]driver.NamedValue
+	opened []driver.Stmt
 }
 
 func newInserter(conn *sql.Conn) (*inserter, error) {
@@ -48,32 +50,50 @@ func newInserter(conn *sql.Conn) (*inserter, error) {
 			return fmt.Errorf("driver connection %T does not prepare statements", dc)
 		}
 		var err error
-		if in.flush, err = prepare(prep, `INSERT INTO flushes (seq, id, statuses) VALUES (?, ?, ?)`); err != nil {
+		if in.flush, err = in.prepare(prep, `INSERT INTO flushes (seq, id, statuses) VALUES (?, ?, ?)`); err != nil {
 			return err
 		}
-		if in.prune, err = prepare(prep, `DELETE FROM flushes WHERE seq <= ?`); err != nil {
+		if in.prune, err = in.prepare(prep, `DELETE FROM flushes WHERE seq <= ?`); err != nil {
 			return err
 		}
 		return cmp.Or(
-			in.events.prepare(prep, eventCols, `INSERT INTO events
+			in.prepareTable(&in.events, prep, eventCols, `INSERT INTO events
 				("offset", tenant, position, recorded_at, id, type, entry_id, key_epoch, key_index, public, private) VALUES `),
-			in.keys.prepare(prep, keyCols, `INSERT INTO idempotency (tenant, token, fingerprint, position) VALUES `),
-			in.abouts.prepare(prep, aboutCols, `INSERT INTO about (tenant, entry, position, erasure) VALUES `),
+			in.prepareTable(&in.keys, prep, keyCols, `INSERT INTO idempotency (tenant, token, fingerprint, position) VALUES `),
+			in.prepareTable(&in.abouts, prep, aboutCols, `INSERT INTO about (tenant, entry, position, erasure) VALUES `),
 		)
 	})
 	return in, err
 }
 
-func (t *table) prepare(conn driver.ConnPrepareContext, cols int, head string) error {
+func (in *inserter) prepareTable(t *table, conn driver.ConnPrepareContext, cols int, head string) error {
 	t.cols = cols
 	row := "(?" + strings.Repeat(",?", cols-1) + ")"
 	for i, n := range chunks {
 		var err error
-		if t.stmts[i], err = prepare(conn, head+row+strings.Repeat(","+row, n-1)); err != nil {
+		if t.stmts[i], err = in.prepare(conn, head+row+strings.Repeat(","+row, n-1)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// close ends the statements and the connection; broken: it must not go back to the pool.
+func (in *inserter) close(broken bool) error {
+	err := in.conn.Raw(func(any) error {
+		var errs []error
+		for _, st := range in.opened {
+			errs = append(errs, st.Close())
+		}
+		if broken {
+			return driver.ErrBadConn
+		}
+		return errors.Join(errs...)
+	})
+	if broken {
+		return nil // the connection is closed, whatever it said
+	}
+	return errors.Join(err, in.conn.Close())
 }
 
 // insert adds n rows; row fills in the values of the i-th. It runs inside the open transaction, inside conn.Raw.
@@ -106,11 +126,12 @@ func (in *inserter) one(st driver.StmtExecContext, values ...any) error {
 	return err
 }
 
-func prepare(conn driver.ConnPrepareContext, query string) (driver.StmtExecContext, error) {
+func (in *inserter) prepare(conn driver.ConnPrepareContext, query string) (driver.StmtExecContext, error) {
 	st, err := conn.PrepareContext(context.Background(), query)
 	if err != nil {
 		return nil, err
 	}
+	in.opened = append(in.opened, st)
 	ex, ok := st.(driver.StmtExecContext)
 	if !ok {
 		return nil, fmt.Errorf("driver statement %T does not execute", st)

@@ -82,7 +82,7 @@ func (s *Store) Close() error {
 	s.wake.all()
 	var err error
 	if w != nil {
-		err = w.conn.Close()
+		err = w.in.close(false)
 	}
 	return errors.Join(err, s.db.Close())
 }
@@ -144,7 +144,7 @@ func (s *Store) withWriter(ctx context.Context, f func(*writer) error) error {
 	err = translate("append", err)
 	s.w.failed = s.w.failed || fault.Is(err, fault.Unavailable)
 	if s.w.broken {
-		_ = s.w.conn.Close() // the error that broke it is on its way to the caller
+		_ = s.w.in.close(true) // the error that broke it is on its way to the caller
 		s.w = nil
 	}
 	return err
