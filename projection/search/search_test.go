@@ -15,9 +15,13 @@ var (
 	_ query.Index          = (*search.Index)(nil)
 )
 
+func config(dir string, log *searchtest.Log) search.Config {
+	return search.Config{Dir: dir, Store: log, Opener: log, Log: slog.New(slog.DiscardHandler)}
+}
+
 func open(tb testing.TB, dir string, log *searchtest.Log) *search.Index {
 	tb.Helper()
-	x, err := search.Open(tb.Context(), search.Config{Dir: dir, Store: log, Opener: log, Log: slog.New(slog.DiscardHandler)})
+	x, err := search.Open(tb.Context(), config(dir, log))
 	if err != nil {
 		tb.Fatal(err)
 	}
