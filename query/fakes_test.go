@@ -15,6 +15,7 @@ import (
 // memIndex is a strict index in memory that lags as far as the test wants: catchUp applies what the store holds.
 type memIndex struct {
 	w       *world
+	log     func(after eventstore.Offset) []eventstore.Event
 	mu      sync.Mutex // guards all below
 	applied eventstore.Offset
 	opened  map[eventstore.EventID][]entry.Opened // by entry: the original first
@@ -23,17 +24,14 @@ type memIndex struct {
 }
 
 func newMemIndex(w *world) *memIndex {
-	return &memIndex{w: w, opened: map[eventstore.EventID][]entry.Opened{}, changed: make(chan struct{})}
+	return &memIndex{w: w, log: w.store.after, opened: map[eventstore.EventID][]entry.Opened{}, changed: make(chan struct{})}
 }
 
 // catchUp applies all events of the store.
 func (x *memIndex) catchUp() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.w.store.mu.Lock()
-	events := slices.Clone(x.w.store.log[x.applied:])
-	x.w.store.mu.Unlock()
-	for _, ev := range events {
+	for _, ev := range x.log(x.applied) {
 		opened, err := x.w.opener.Open(context.Background(), ev)
 		if err != nil {
 			x.w.tb.Error(err)

@@ -46,6 +46,13 @@ func (s *memStore) add(ev eventstore.Event) eventstore.Event {
 	return ev
 }
 
+// after is the shard's log above an offset.
+func (s *memStore) after(o eventstore.Offset) []eventstore.Event {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.log[o:])
+}
+
 // purge hides everything up to last of the tenant, and keeps the rows.
 func (s *memStore) purge(tenant eventstore.TenantID, certificate eventstore.Event, last eventstore.Position) {
 	s.mu.Lock()
