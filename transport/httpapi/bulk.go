@@ -1,0 +1,188 @@
+package httpapi
+
+import (
+	"bytes"
+	"errors"
+	"net/http"
+	"strconv"
+
+	"auditlog/command"
+	"auditlog/internal/canon"
+	"auditlog/internal/fault"
+)
+
+// maxErrors bounds the broken rules that one answer lists.
+const maxErrors = 100
+
+// maxKey bounds, in bytes, what a pointer shows of a key.
+const maxKey = 64
+
+// postBulk records up to 1,000 entries.
+func (s *Server) postBulk(w http.ResponseWriter, r *request) error {
+	if len(r.Header["Idempotency-Key"]) > 0 {
+		return fault.New(fault.Invalid, "Idempotency-Key is for single entries; entries of a bulk carry idempotency_key")
+	}
+	buf := borrow()
+	defer giveBack(buf)
+	mediaType, err := s.readBody(w, r, buf)
+	if err != nil {
+		return err
+	}
+	atomic := r.args.text("mode") != "partial"
+	var items []command.BulkItem
+	if mediaType == ndjsonType {
+		items, err = readLines(buf.Bytes(), s.defaults(r, ""), atomic)
+	} else {
+		items, err = readEntries(buf.Bytes(), s.defaults(r, ""))
+	}
+	if err != nil {
+		return err
+	}
+	if atomic {
+		if err := allSound(items); err != nil {
+			return err
+		}
+	}
+	results, err := s.deps.Commands.Bulk(r.Context(), r.caller(), items, atomic)
+	if err != nil {
+		return bounded(err)
+	}
+	if atomic {
+		return writeJSON(w, http.StatusCreated, viewBulk(results))
+	}
+	return writeJSON(w, http.StatusMultiStatus, viewPartial(results))
+}
+
+const ndjsonType = "application/x-ndjson"
+
+// readEntries reads {"entries":[…]}.
+func readEntries(body []byte, d command.Defaults) ([]command.BulkItem, error) {
+	doc, err := parseObject(body)
+	if err != nil {
+		return nil, err
+	}
+	defer doc.Release()
+	list := doc.Root().Get("entries")
+	for key := range doc.Root().Members() {
+		if string(key) != "entries" {
+			return nil, fault.At(fault.UnknownField, canon.JoinPointer("", string(key[:min(len(key), maxKey)])), "a bulk holds entries, nothing else")
+		}
+	}
+	if list.Kind() != canon.Array {
+		return nil, fault.At(fault.Invalid, "/entries", "is required: a list of entries")
+	}
+	if err := countEntries(list.Len()); err != nil {
+		return nil, err
+	}
+	items := make([]command.BulkItem, 0, list.Len())
+	for n := range list.Elems() {
+		items = append(items, readItem(n, len(items), d))
+	}
+	return items, nil
+}
+
+// readLines reads NDJSON: one entry a line, empty lines skipped; pointers count entries as if they stood in a list. A line
+// that is not JSON spoils an atomic bulk, and only itself in a partial one.
+func readLines(body []byte, d command.Defaults, atomic bool) ([]command.BulkItem, error) {
+	items := make([]command.BulkItem, 0, min(bytes.Count(body, []byte{'\n'})+1, command.MaxBulk))
+	for line := range bytes.Lines(body) {
+		line = bytes.TrimSpace(line)
+		if len(line) == 0 {
+			continue
+		}
+		if len(items) == command.MaxBulk {
+			return nil, countEntries(command.MaxBulk + 1)
+		}
+		doc, err := canon.Parse(line, canon.Limits{})
+		if err == nil && doc.Root().Kind() != canon.Object {
+			doc.Release()
+			err = fault.New(fault.Malformed, "a line must be a JSON object")
+		}
+		if err != nil {
+			refused := inItem(faultOf(err), len(items))
+			if atomic {
+				return nil, refused
+			}
+			items = append(items, command.BulkItem{Problem: refused})
+			continue
+		}
+		items = append(items, readItem(doc.Root(), len(items), d))
+		doc.Release()
+	}
+	return items, countEntries(len(items))
+}
+
+func countEntries(n int) error {
+	if n < 1 || n > command.MaxBulk {
+		return fault.At(fault.Invalid, "/entries", "a bulk holds 1 to "+strconv.Itoa(command.MaxBulk)+" entries")
+	}
+	return nil
+}
+
+func entryPointer(i int) string { return "/entries/" + strconv.Itoa(i) }
+
+func readItem(n canon.Node, i int, d command.Defaults) command.BulkItem {
+	e, broken := command.ParseEntry(n, entryPointer(i), d)
+	var refused *fault.Error
+	if errors.As(fault.Of(broken), &refused) {
+		return command.BulkItem{Problem: refused}
+	}
+	return command.BulkItem{Entry: e}
+}
+
+// inItem moves an error about a line to its place in the bulk.
+func inItem(f *fault.Error, i int) *fault.Error {
+	moved := &fault.Error{Kind: f.Kind, Detail: f.Detail}
+	for _, field := range f.Fields {
+		field.Pointer = entryPointer(i) + field.Pointer
+		moved.Fields = append(moved.Fields, field)
+	}
+	if len(moved.Fields) == 0 {
+		moved.Fields = []fault.Field{{Kind: f.Kind, Pointer: entryPointer(i), Detail: f.Detail}}
+	}
+	return moved
+}
+
+// allSound joins what is wrong with any item.
+func allSound(items []command.BulkItem) error {
+	var broken []fault.Field
+	for _, item := range items {
+		if item.Problem != nil {
+			broken = append(broken, item.Problem.Fields...)
+		}
+	}
+	return bounded(fault.Of(broken))
+}
+
+// bounded keeps the first of very many broken rules; the detail still counts all.
+func bounded(err error) error {
+	var f *fault.Error
+	if errors.As(err, &f) && len(f.Fields) > maxErrors {
+		short := *f
+		short.Fields = f.Fields[:maxErrors]
+		return &short
+	}
+	return err
+}
+
+func viewBulk(results []command.BulkResult) bulkView {
+	v := bulkView{Items: make([]bulkItemView, len(results))}
+	for i := range results {
+		v.Items[i] = bulkItemView{ID: results[i].ID.String(), Position: int64(results[i].Position), Replayed: results[i].Replayed}
+	}
+	return v
+}
+
+func viewPartial(results []command.BulkResult) partialView {
+	v := partialView{Items: make([]partialItemView, len(results))}
+	for i := range results {
+		r := &results[i]
+		if r.Problem != nil {
+			p, _, _ := answerTo(r.Problem)
+			v.Items[i] = partialItemView{Status: p.Status, Problem: &p}
+			continue
+		}
+		v.Items[i] = partialItemView{Status: http.StatusCreated, ID: r.ID.String(), Position: int64(r.Position), Replayed: &r.Replayed}
+	}
+	return v
+}

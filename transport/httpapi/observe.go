@@ -1,0 +1,121 @@
+package httpapi
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"auditlog/internal/fault"
+)
+
+// observe surrounds every request, also those that no route takes: it gives it an id, answers its error, keeps panics
+// from others, and writes the access log and the metrics. Query strings and credentials are never logged.
+func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		start := time.Now()
+		w := c.Response()
+		id := clientRequestID(c.Request().Header)
+		if id == "" {
+			id = newRequestID()
+		}
+		h := w.Header()
+		h["X-Request-Id"] = []string{id}
+		securityHeaders(h)
+		aborted := false
+		if err := s.guarded(c, next); err != nil {
+			aborted = s.answerError(c, id, err)
+		}
+		s.log(c, id, start, aborted)
+		if aborted {
+			panic(http.ErrAbortHandler) // the one way to cut a connection so that no client takes the answer for whole
+		}
+		return nil
+	}
+}
+
+// guarded turns a panic into an Internal error, and turns requests away once the server drains.
+func (s *Server) guarded(c echo.Context, next echo.HandlerFunc) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &fault.Error{Kind: fault.Internal, Cause: fmt.Errorf("panic: %v\n%s", p, debug.Stack())}
+		}
+	}()
+	if s.draining.Load() {
+		c.Response().Header().Set("Connection", "close")
+		return fault.New(fault.Unavailable, "this instance is shutting down")
+	}
+	return next(c)
+}
+
+// answerError answers with a problem. When an answer has begun already it can only be cut: aborted is true then.
+func (s *Server) answerError(c echo.Context, id string, err error) (aborted bool) {
+	f := faultOf(err)
+	level := slog.LevelDebug
+	if f.Kind == fault.Internal {
+		level = slog.LevelError
+	}
+	s.deps.Log.LogAttrs(c.Request().Context(), level, "request failed",
+		slog.String("request_id", id), slog.String("problem", f.Kind.String()), slog.Any("error", err))
+	w := c.Response()
+	if w.Committed {
+		return true
+	}
+	writeProblem(w, id, err)
+	return false
+}
+
+func (s *Server) log(c echo.Context, id string, start time.Time, aborted bool) {
+	w, r := c.Response(), c.Request()
+	path := c.Path()
+	if !s.known[path] {
+		path = "unknown"
+	}
+	s.metrics.observe(r.Method, path, w.Status, since(start))
+	ctx := r.Context()
+	if !s.deps.Log.Enabled(ctx, slog.LevelInfo) {
+		return
+	}
+	s.deps.Log.LogAttrs(ctx, slog.LevelInfo, "request",
+		slog.String("method", method(r.Method)), slog.String("route", path), slog.Int("status", w.Status),
+		slog.Duration("duration", time.Since(start)), slog.Int64("bytes", w.Size), slog.Bool("cut", aborted), slog.String("request_id", id))
+}
+
+// method is the request's method, or "other": it is the client's text.
+func method(m string) string {
+	switch m {
+	case http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodDelete, http.MethodPut, http.MethodHead, http.MethodOptions:
+		return m
+	}
+	return "other"
+}
+
+// Bounds of a request's head.
+const (
+	maxHeaderBytes = 16 << 10
+	maxHeaders     = 100
+)
+
+// guard refuses heads that net/http let pass, and methods that no path here knows.
+func guard(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		r := c.Request()
+		size, count := 0, 0
+		for name, values := range r.Header {
+			for _, v := range values {
+				size += len(name) + len(v) + len(": \r\n")
+				count++
+			}
+		}
+		if size > maxHeaderBytes || count > maxHeaders {
+			return fault.Newf(fault.HeadersTooLarge, "headers have at most %d bytes and %d lines", maxHeaderBytes, maxHeaders)
+		}
+		if r.Method == http.MethodTrace || r.Method == http.MethodConnect {
+			return methodError(c, "GET, POST, PATCH, DELETE")
+		}
+		return next(c)
+	}
+}
