@@ -67,7 +67,9 @@ func (c *Criteria) matchTime(e *entry.Entry) bool {
 
 func (c *Criteria) matchFacets(e *entry.Entry) bool {
 	one := func(want, have string) bool { return want == "" || want == have }
-	list := func(want []string, have string) bool { return len(want) == 0 || have != "" && slices.Contains(want, have) }
+	list := func(want []string, have string) bool {
+		return len(want) == 0 || have != "" && slices.Contains(want, have)
+	}
 	pub, priv := &e.Public, &e.Private
 	return one(c.ActorID, priv.Actor.ID) && one(c.ActorType, pub.ActorType) && list(c.Actions, pub.Action) &&
 		list(c.ResourceTypes, pub.ResourceType) && one(c.ResourceID, priv.Resource.ID) && list(c.Severities, pub.Severity) &&

@@ -12,11 +12,13 @@ import (
 )
 
 // The index gives hits by position only. To list them by occurred_at, spans of time are narrowed until one holds so few
-// hits that sorting them is cheap; an hour that still holds more is walked in its order, testing each document: where
-// hits are many, few documents are tested for a page. So no page costs more than some thousand documents.
+// hits that sorting them is cheap. An hour that still holds more is walked in its order, testing each document: where
+// hits are many, few documents are tested for a page; where that does not lead to one soon, hits are few enough to be
+// sorted after all. So no page costs more than some thousand documents.
 const (
-	sortable     = 2000 // hits that are sorted in memory
-	sortableHour = 8000 // the same in an hour, which cannot be narrowed
+	sortable     = 500  // hits that are sorted in memory
+	sortableHour = 8000 // the same in an hour that a walk found to be thin
+	walkFirst    = 4000 // documents that are tested before an hour's hits are counted
 )
 
 func (s *search) byOccurred() ([]query.Key, error) {
@@ -25,7 +27,7 @@ func (s *search) byOccurred() ([]query.Key, error) {
 		return nil, err
 	}
 	if printExpression(s.tenant, s.kinds, &s.q.Criteria, nil) == "" {
-		all, err := s.scanOccurred(within, nil)
+		all, _, err := s.scanOccurred(within, nil, walkAll)
 		return s.keys(all), err
 	}
 	found, err := s.within(nil, within, s.q.Limit)
@@ -57,27 +59,16 @@ func (s *search) remaining() (span, error) {
 // within gives the first hits of a bucket in order, at least limit of them when there are so many. Without a bucket it
 // is the whole span.
 func (s *search) within(b *bucket, whole span, limit int) ([]hit, error) {
-	buckets, most := cover(whole), sortable
+	buckets := cover(whole)
 	if b != nil {
 		buckets = []bucket{*b}
-		if b.level == hour {
-			most = sortableHour
-		}
 	}
-	match := printExpression(s.tenant, s.kinds, &s.q.Criteria, buckets)
-	found, err := s.hits(s.tx.QueryContext(s.ctx, `SELECT d.position, d.occurred_at FROM tokens CROSS JOIN docs d ON d.id = tokens.rowid
-		WHERE tokens MATCH ? AND tokens.rowid >= ? AND tokens.rowid <= ? LIMIT ?`, match, s.lowID, s.topID, most+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(found) <= most {
-		found = slices.DeleteFunc(found, func(h hit) bool { return h.occurred < whole.from || h.occurred >= whole.to || !s.isAfter(h) })
-		s.sort(found)
-		return found, nil
+	found, all, err := s.sorted(buckets, whole, sortable)
+	if err != nil || all {
+		return found, err
 	}
 	if b != nil && b.level == hour {
-		in := b.span()
-		return s.scanOccurred(span{max(in.from, whole.from), min(in.to, whole.to)}, s.holds)
+		return s.withinHour(*b, whole)
 	}
 	var out []hit
 	for _, c := range s.narrower(b, whole) {
@@ -90,6 +81,34 @@ func (s *search) within(b *bucket, whole span, limit int) ([]hit, error) {
 		}
 	}
 	return out, nil
+}
+
+func (s *search) withinHour(b bucket, whole span) ([]hit, error) {
+	in := b.span()
+	in = span{max(in.from, whole.from), min(in.to, whole.to)}
+	found, enough, err := s.scanOccurred(in, s.holds, walkFirst)
+	if err != nil || enough {
+		return found, err
+	}
+	found, all, err := s.sorted([]bucket{b}, whole, sortableHour)
+	if err != nil || all {
+		return found, err
+	}
+	found, _, err = s.scanOccurred(in, s.holds, walkAll)
+	return found, err
+}
+
+// sorted gives the rest of the hits in the buckets in order, if they are at most as many as most.
+func (s *search) sorted(buckets []bucket, whole span, most int) (found []hit, all bool, err error) {
+	match := printExpression(s.tenant, s.kinds, &s.q.Criteria, buckets)
+	found, err = s.hits(s.tx.QueryContext(s.ctx, `SELECT d.position, d.occurred_at FROM tokens CROSS JOIN docs d ON d.id = tokens.rowid
+		WHERE tokens MATCH ? AND tokens.rowid >= ? AND tokens.rowid <= ? LIMIT ?`, match, s.lowID, s.topID, most+1))
+	if err != nil || len(found) > most {
+		return nil, false, err
+	}
+	found = slices.DeleteFunc(found, func(h hit) bool { return h.occurred < whole.from || h.occurred >= whole.to || !s.isAfter(h) })
+	s.sort(found)
+	return found, true, nil
 }
 
 // narrower are the parts of a bucket, or the years of the whole span, in the order of the listing.
@@ -113,18 +132,22 @@ func (s *search) isAfter(h hit) bool {
 	return after == nil || s.compare(h, hit{after.Position, after.Occurred}) > 0
 }
 
-// scanOccurred walks documents in order; test, if any, is asked of their tokens. It ends with the limit.
-func (s *search) scanOccurred(in span, test func(kind int64, tokens string) bool) ([]hit, error) {
-	var all []hit
+const walkAll = 1 << 62
+
+// scanOccurred walks documents in order; test, if any, is asked of their tokens. It ends with the limit, or after a number
+// of documents of a kind: enough tells that it was not the latter.
+func (s *search) scanOccurred(in span, test func(kind int64, tokens string) bool, walk int) (all []hit, enough bool, err error) {
+	enough = true
 	for _, kind := range s.kinds {
-		found, err := s.scanKind(kind, in, test)
+		found, done, err := s.scanKind(kind, in, test, walk)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		all = append(all, found...)
+		enough = enough && done
 	}
 	s.sort(all)
-	return all, nil
+	return all, enough, nil
 }
 
 const (
@@ -136,7 +159,7 @@ const (
 		ORDER BY d.occurred_at, d.position`
 )
 
-func (s *search) scanKind(kind int64, in span, test func(int64, string) bool) (out []hit, err error) {
+func (s *search) scanKind(kind int64, in span, test func(int64, string) bool, walk int) (out []hit, done bool, err error) {
 	statement := scanPlain
 	if test != nil {
 		statement = scanTexts
@@ -159,20 +182,23 @@ func (s *search) scanKind(kind int64, in span, test func(int64, string) bool) (o
 	}
 	rows, err := s.tx.QueryContext(s.ctx, statement, append(args, s.above, s.below)...)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
-	for len(out) < s.q.Limit && rows.Next() {
+	for ; len(out) < s.q.Limit && rows.Next(); walk-- {
+		if walk == 0 {
+			return nil, false, nil
+		}
 		var h hit
 		var tokens sql.RawBytes
 		if err := rows.Scan(&h.position, &h.occurred, &tokens); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		if test == nil || test(kind, string(tokens)) {
 			out = append(out, h)
 		}
 	}
-	return out, rows.Err()
+	return out, true, rows.Err()
 }
 
 // holds tests in memory what printExpression asks of the index.

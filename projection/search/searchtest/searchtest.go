@@ -38,6 +38,7 @@ func Run(t *testing.T, open New) {
 		{"InjectionIsText", injectionIsText},
 		{"OrderAndPages", orderAndPages},
 		{"FloorAndBound", floorAndBound},
+		{"DenseHours", denseHours},
 		{"CountStopsAtMax", countStopsAtMax},
 		{"KindsAreApart", kindsAreApart},
 		{"TenantsNeverMeet", tenantsNeverMeet},
