@@ -36,6 +36,12 @@ type world struct {
 
 func newWorld(tb testing.TB) *world {
 	tb.Helper()
+	return newWorldOver(tb, func(log command.Log) command.Log { return log }, command.AppenderOptions{})
+}
+
+// newWorldOver puts something between appender and store.
+func newWorldOver(tb testing.TB, between func(command.Log) command.Log, o command.AppenderOptions) *world {
+	tb.Helper()
 	ctx, dir := context.Background(), tb.TempDir()
 	w := &world{tb: tb, clock: &clock{}}
 	w.clock.set(noon)
@@ -48,7 +54,7 @@ func newWorld(tb testing.TB) *world {
 		tb.Fatal(err)
 	}
 	w.opener = entry.Opener{Ring: w.ring}
-	appender := command.NewAppender(w.store, w.store.Shards(), command.AppenderOptions{})
+	appender := command.NewAppender(between(w.store), w.store.Shards(), o)
 	w.Commands = command.New(w.store, w.store, w.ring, appender, command.Options{Now: w.clock.now})
 	tb.Cleanup(func() {
 		if err := appender.Close(ctx); err != nil {

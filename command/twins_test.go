@@ -1,0 +1,73 @@
+package command_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"auditlog/command"
+	"auditlog/eventstore"
+	"auditlog/internal/fault"
+)
+
+// gate lets flushes pass one by one once it is shut.
+type gate struct {
+	command.Log
+	shut    chan struct{} // closed: flushes wait
+	entered chan struct{}
+	open    chan struct{}
+}
+
+func (g *gate) Append(ctx context.Context, f eventstore.Flush) ([]eventstore.Outcome, error) {
+	select {
+	case <-g.shut:
+		g.entered <- struct{}{}
+		<-g.open
+	default:
+	}
+	return g.Log.Append(ctx, f)
+}
+
+// A request whose twin has not finished in time is told so; another one is told that it never had its turn; the twin
+// itself is stored.
+func TestI5TwinStillInFlight(t *testing.T) {
+	g := &gate{shut: make(chan struct{}), entered: make(chan struct{}), open: make(chan struct{})}
+	w := newWorldOver(t, func(log command.Log) command.Log { g.Log = log; return g }, command.AppenderOptions{Wait: 20 * time.Millisecond})
+	keyed := mustEntry(t, with(`"idempotency_key":"k"`))
+	close(g.shut)
+	first := make(chan command.Receipt)
+	go func() {
+		r, err := w.Record(context.Background(), w.writer, keyed)
+		if err != nil {
+			t.Error(err)
+		}
+		first <- r
+	}()
+	<-g.entered
+
+	_, err := w.Record(context.Background(), w.writer, keyed)
+	var f *fault.Error
+	if !errors.As(err, &f) || f.Kind != fault.InFlight || f.RetryAfter <= 0 {
+		t.Errorf("twin: got %v", err)
+	}
+	for _, body := range []string{smallest, with(`"idempotency_key":"another"`)} {
+		if _, err := w.Record(context.Background(), w.writer, mustEntry(t, body)); !fault.Is(err, fault.Overloaded) {
+			t.Errorf("no twin: got %v", err)
+		}
+	}
+	go func() { // later flushes need no gate
+		for range g.entered {
+		}
+	}()
+	close(g.open)
+	r := <-first
+	again, err := w.Record(context.Background(), w.writer, keyed)
+	if err != nil || !again.Replayed || again.ID != r.ID {
+		t.Errorf("afterwards: got %+v, %v", again, err)
+	}
+	if n := len(w.log(w.tenant.ID)); n != 2 {
+		t.Errorf("%d events are stored, want 2", n)
+	}
+	t.Cleanup(func() { close(g.entered) })
+}
