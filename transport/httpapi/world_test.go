@@ -1,0 +1,275 @@
+package httpapi_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"auditlog/command"
+	"auditlog/eventstore"
+	"auditlog/eventstore/sqlite"
+	"auditlog/internal/entry"
+	"auditlog/keyring"
+	keyfile "auditlog/keyring/file"
+	"auditlog/projection"
+	"auditlog/projection/feed"
+	"auditlog/projection/find"
+	"auditlog/projection/forget"
+	"auditlog/projection/readmodel"
+	"auditlog/projection/search"
+	"auditlog/projection/stats"
+	"auditlog/query"
+	"auditlog/transport/httpapi"
+	"auditlog/transport/httpapi/auth"
+)
+
+var secret = []byte("0123456789abcdef0123456789abcdef")
+
+// world is a whole service on a loopback port: the embedded store, keyring and projections, and the server under test.
+type world struct {
+	tb       testing.TB
+	store    *sqlite.Store
+	commands *command.Commands
+	queries  *query.Queries
+	server   *httpapi.Server
+	registry *prometheus.Registry
+	addr     string
+	log      *logBuffer
+
+	a, b eventstore.Tenant
+}
+
+// logBuffer keeps the log for tests that look for what must not be in it.
+type logBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// noParking fails the test when an event is parked: nothing here is poison.
+type noParking struct{ tb testing.TB }
+
+func (p noParking) Park(_ context.Context, parked projection.Parked) error {
+	p.tb.Errorf("parked: %+v", parked)
+	return nil
+}
+
+func (noParking) Parked(context.Context, string) ([]projection.Parked, error) { return nil, nil }
+
+func (noParking) Unpark(context.Context, projection.Parked) error { return nil }
+
+func newWorld(tb testing.TB, cfg httpapi.Config) *world {
+	tb.Helper()
+	ctx, dir := context.Background(), tb.TempDir()
+	w := &world{tb: tb, log: &logBuffer{}, registry: prometheus.NewRegistry()}
+	log := slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	driver := must(keyfile.Open(dir + "/keys"))(tb)
+	ring := keyring.New(driver, keyring.Options{})
+	w.store = must(sqlite.Open(ctx, dir+"/events.db", sqlite.Options{}))(tb)
+	opener := entry.Opener{Ring: ring}
+	deps := readmodel.Deps{Store: w.store, Opener: opener}
+	index := must(search.Open(ctx, search.Config{Dir: dir, Store: w.store, Opener: opener, Log: log}))(tb)
+	finder := must(find.Open(ctx, dir, deps, log))(tb)
+	forgetter := must(forget.Open(ctx, dir, w.store, ring, log))(tb)
+	rollups := must(stats.Open(ctx, dir, deps, stats.StoreNames{Find: finder, Store: w.store, Opener: opener}, log))(tb)
+	live := feed.New(w.store, opener, feed.Options{Log: log})
+
+	runCtx, stop := context.WithCancel(ctx)
+	var parts sync.WaitGroup
+	run := func(name string, part func(context.Context) error) {
+		parts.Go(func() {
+			if err := part(runCtx); err != nil && runCtx.Err() == nil {
+				tb.Errorf("%s ended: %v", name, err)
+			}
+		})
+	}
+	for _, p := range []projection.Projector{index, rollups, finder, forgetter} {
+		r := projection.NewRunner(p, w.store, noParking{tb}, projection.RunnerOptions{Sweep: 20 * time.Millisecond, Settle: time.Millisecond, Log: log})
+		run(p.Name(), r.Run)
+	}
+	run("feed", live.Run)
+	run("janitor", forget.NewJanitor(w.store, w.store, ring, forget.JanitorOptions{Log: log}).Run)
+
+	appender := command.NewAppender(w.store, w.store.Shards(), command.AppenderOptions{})
+	w.commands = command.New(w.store, w.store, ring, appender, command.Options{})
+	w.queries = query.New(w.store, opener, index, rollups, live, [32]byte{1}, query.Options{})
+	verifier := must(auth.NewHS256(secret, "auditlog", nil))(tb)
+	w.server = httpapi.New(httpapi.Deps{
+		Commands: w.commands, Queries: w.queries, Tenants: w.store, Verifier: verifier, Log: log, Metrics: w.registry,
+	}, cfg)
+	listener := must(net.Listen("tcp", "127.0.0.1:0"))(tb)
+	w.addr = listener.Addr().String()
+	run("server", func(context.Context) error { return w.server.Serve(listener) })
+
+	tb.Cleanup(func() {
+		down, cancel := context.WithTimeout(ctx, 10*time.Second)
+		defer cancel()
+		if err := w.server.Shutdown(down); err != nil {
+			tb.Errorf("shutdown: %v", err)
+		}
+		stop()
+		parts.Wait()
+		for _, closing := range []func() error{
+			func() error { return appender.Close(down) }, rollups.Close, finder.Close, forgetter.Close, index.Close, w.store.Close, ring.Close,
+		} {
+			if err := closing(); err != nil {
+				tb.Errorf("close: %v", err)
+			}
+		}
+	})
+	w.a, w.b = w.newTenant("tenant-a"), w.newTenant("tenant-b")
+	return w
+}
+
+// must fails the test on an error: must(f())(tb).
+func must[T any](v T, err error) func(testing.TB) T {
+	return func(tb testing.TB) T {
+		tb.Helper()
+		if err != nil {
+			tb.Fatal(err)
+		}
+		return v
+	}
+}
+
+func (w *world) newTenant(slug string) eventstore.Tenant {
+	w.tb.Helper()
+	return must(w.commands.CreateTenant(context.Background(), command.Caller{Sub: "test"}, command.NewTenant{Slug: slug, Name: slug, RetentionDays: 396}))(w.tb)
+}
+
+// token is a good token for tenant A with the given roles; "export" among them is the right.
+func (w *world) token(roles ...string) string { return w.tokenOf(w.a.ID.String(), roles...) }
+
+func (w *world) tokenOf(tenant string, roles ...string) string {
+	w.tb.Helper()
+	g := auth.Grant{Issuer: "auditlog", Subject: "svc", Tenant: tenant, IssuedAt: time.Now(), TTL: time.Hour}
+	for _, r := range roles {
+		if r == auth.RightExport {
+			g.Rights = append(g.Rights, r)
+			continue
+		}
+		g.Roles = append(g.Roles, r)
+	}
+	return must(auth.Mint(secret, g))(w.tb)
+}
+
+// call is a request in short form.
+type call struct {
+	method, path string
+	token        string // "": no Authorization header
+	body         string
+	header       http.Header
+}
+
+// reply is what came back.
+type reply struct {
+	status  int
+	header  http.Header
+	trailer http.Header
+	body    string
+}
+
+func (r reply) problem(tb testing.TB) (p struct {
+	Type, Title, Detail, Instance string
+	Status                        int
+	Errors                        []struct{ Code, Pointer, Detail string }
+}) {
+	tb.Helper()
+	if err := json.Unmarshal([]byte(r.body), &p); err != nil {
+		tb.Fatalf("status %d with %q is no problem document: %v", r.status, r.body, err)
+	}
+	return p
+}
+
+// slug is the problem's slug, or "" when the answer is none.
+func (r reply) slug() string {
+	if r.header.Get("Content-Type") != "application/problem+json" {
+		return ""
+	}
+	var p struct{ Type string }
+	if json.Unmarshal([]byte(r.body), &p) != nil {
+		return "no JSON"
+	}
+	return strings.TrimPrefix(p.Type, "/problems/")
+}
+
+func (w *world) do(c call) reply {
+	w.tb.Helper()
+	req := must(http.NewRequest(c.method, "http://"+w.addr+c.path, strings.NewReader(c.body)))(w.tb)
+	if c.body == "" {
+		req.Body = http.NoBody
+	} else {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	for name, values := range c.header {
+		req.Header[name] = values
+		if name == "Content-Type" && len(values) == 0 {
+			delete(req.Header, name)
+		}
+	}
+	res := must(http.DefaultTransport.RoundTrip(req))(w.tb)
+	defer res.Body.Close()
+	body := must(io.ReadAll(res.Body))(w.tb)
+	return reply{status: res.StatusCode, header: res.Header, trailer: res.Trailer, body: string(body)}
+}
+
+// post records an entry and gives its JSON.
+func (w *world) post(body string) map[string]any {
+	w.tb.Helper()
+	got := w.do(call{method: "POST", path: "/api/v1/logs", token: w.token("writer"), body: body})
+	if got.status != http.StatusCreated {
+		w.tb.Fatalf("post: %d %s", got.status, got.body)
+	}
+	return object(w.tb, got.body)
+}
+
+func object(tb testing.TB, text string) (o map[string]any) {
+	tb.Helper()
+	if err := json.Unmarshal([]byte(text), &o); err != nil {
+		tb.Fatalf("%q: %v", text, err)
+	}
+	return o
+}
+
+// head is the tenant's newest position.
+func (w *world) head(t eventstore.Tenant) eventstore.Position {
+	w.tb.Helper()
+	return must(w.store.Head(context.Background(), t.ID))(w.tb).Position
+}
+
+// eventually polls until ok, for what projections do in their own time.
+func eventually(tb testing.TB, what string, ok func() bool) {
+	tb.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !ok(); {
+		if time.Now().After(deadline) {
+			tb.Fatalf("%s: not within 10 s", what)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+const goodEntry = `{"action":"document.shared","actor":{"id":"ana"},"resource":{"type":"document","id":"42"},"message":"shared the budget","metadata":{"with":"ben","n":7}}`
