@@ -236,6 +236,7 @@ func (a *answer) groups(actor map[int64]string) map[eventstore.Micros][]query.Co
 	for _, c := range rows {
 		total[key(c)] += c.n
 	}
+	delete(total, Other) // it takes no other value's place
 	named := map[string]bool{Other: true}
 	for _, c := range top(total, groupValues) {
 		named[c.Key] = true
