@@ -125,13 +125,23 @@ func (p *param) integer(value string) (any, error) {
 	return n, nil
 }
 
-// readTime reads RFC 3339 §5.6 strictly, as time.Time's text form does, and cuts to microseconds.
+// readTime reads RFC 3339 §5.6 and cuts to microseconds.
 func readTime(value string) (any, error) {
-	var t time.Time
-	if len(value) > 40 || t.UnmarshalText([]byte(value)) != nil {
+	t, err := time.Parse(time.RFC3339, value)
+	if err != nil || !strictTime(value) {
 		return nil, errors.New("must be a time as in RFC 3339, e.g. 2026-01-31T00:00:00Z; a + in it is sent as %2B")
 	}
 	return eventstore.MicrosOf(t), nil
+}
+
+// strictTime refuses what time.Parse lets pass (go.dev/issue/54580): an hour of one digit, a comma before the fraction, and
+// offsets from 24 hours or 60 minutes up.
+func strictTime(s string) bool {
+	if len(s) < len("2006-01-02T15:04:05Z") || len(s) > 40 || s[13] != ':' || s[19] == ',' {
+		return false
+	}
+	n := len(s)
+	return s[n-1] == 'Z' || s[n-5:n-3] < "24" && s[n-2:] < "60"
 }
 
 // duration reads one number with one unit, e.g. 8s or 500ms.
