@@ -174,23 +174,22 @@ func (c *checker) need(n canon.Node, p place, maxBytes int, s charset) string {
 	return c.text(n, p, maxBytes, s)
 }
 
-// oneOf checks an optional enumeration; the fallback stands for null. The result is one of the choices.
-func (c *checker) oneOf(n canon.Node, p place, fallback string, choices []string, same func(a, b string) bool) string {
+// oneOf checks an optional enumeration, in any case when anyCase is set; the first choice stands for null. The result is
+// one of the choices.
+func (c *checker) oneOf(n canon.Node, p place, choices []string, anyCase bool) string {
 	switch n.Kind() {
 	case canon.Null:
-		return fallback
+		return choices[0]
 	case canon.String:
 		for _, choice := range choices {
-			if same(choice, string(n.Bytes())) {
+			if choice == string(n.Bytes()) || anyCase && strings.EqualFold(choice, string(n.Bytes())) {
 				return choice
 			}
 		}
 	}
 	c.fail(fault.Invalid, p, "must be one of "+strings.Join(choices, ", "))
-	return fallback
+	return choices[0]
 }
-
-func exact(a, b string) bool { return a == b }
 
 // isObject checks that an optional value is an object; false for null too.
 func (c *checker) isObject(n canon.Node, p place) bool {

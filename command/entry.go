@@ -2,7 +2,6 @@ package command
 
 import (
 	"net/netip"
-	"strings"
 	"time"
 
 	"auditlog/eventstore"
@@ -13,6 +12,14 @@ import (
 
 // maxLead is how far occurred_at may be ahead of the server.
 const maxLead = 5 * time.Minute
+
+// How a body is to be parsed before ParseEntry sees it. Keys of the entry itself that differ by case alone are one key
+// twice. Inside, they are two: real cloud audit records hold such, in free objects; in the contract's own (actor, source),
+// which know lower case only, the other spelling is an unknown field.
+var (
+	EntryLimits = canon.Limits{FoldDepth: 1} // for a body that is one entry, or a line of NDJSON
+	BulkLimits  = canon.Limits{FoldDepth: 3} // for {"entries":[…]}
+)
 
 // Defaults is what stands beside the body of a request: values from headers, already checked there.
 type Defaults struct {
@@ -101,7 +108,7 @@ func (r *entryReader) member(key []byte, v canon.Node) {
 	case "on_behalf_of":
 		r.private.OnBehalfOf = r.refs(v, "on_behalf_of")
 	case "outcome":
-		r.public.Outcome = r.oneOf(v, place{name: "outcome"}, outcomes[0], outcomes, exact)
+		r.public.Outcome = r.oneOf(v, place{name: "outcome"}, outcomes, false)
 	case "related":
 		r.private.Related = r.refs(v, "related")
 	case "request_id":
@@ -110,7 +117,7 @@ func (r *entryReader) member(key []byte, v canon.Node) {
 		r.resource = true
 		r.readResource(v)
 	case "severity":
-		r.public.Severity = r.oneOf(v, place{name: "severity"}, severities[0], severities, strings.EqualFold)
+		r.public.Severity = r.oneOf(v, place{name: "severity"}, severities, true)
 	case "source":
 		r.readSource(v)
 	case "subjects":
@@ -166,7 +173,7 @@ func (r *entryReader) readActor(n canon.Node) {
 	for key, v := range n.Members() {
 		switch string(key) {
 		case "type":
-			r.public.ActorType = r.oneOf(v, at("type"), actorTypes[0], actorTypes, exact)
+			r.public.ActorType = r.oneOf(v, at("type"), actorTypes, false)
 		case "id":
 			hasID = true
 			a.ID = r.need(v, at("id"), maxID, noControl)

@@ -22,7 +22,7 @@ func with(members string) string { return smallest[:len(smallest)-1] + "," + mem
 
 func parse(tb testing.TB, body string) canon.Node {
 	tb.Helper()
-	doc, err := canon.Parse([]byte(body), canon.Limits{})
+	doc, err := canon.Parse([]byte(body), command.EntryLimits)
 	if err != nil {
 		tb.Fatalf("parse %.200s: %v", body, err)
 	}
@@ -238,7 +238,7 @@ func TestDefaultsFromHeaders(t *testing.T) {
 func TestEntryOutlivesDocument(t *testing.T) {
 	w := newWorld(t)
 	body := []byte(with(`"message":"kept","metadata":{"a":"kept"},"idempotency_key":"kept"`))
-	doc, err := canon.Parse(body, canon.Limits{})
+	doc, err := canon.Parse(body, command.EntryLimits)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -323,5 +323,34 @@ func TestParseTenant(t *testing.T) {
 		if _, broken := command.ParseTenant(parse(t, body)); !slices.Equal(rules(broken), []string{want}) {
 			t.Errorf("%s: got %q, want %q", body, rules(broken), want)
 		}
+	}
+}
+
+// Two spellings of one key are one key twice in an entry, and two keys inside free objects.
+func TestB5KeysThatDifferByCase(t *testing.T) {
+	bulk := func(body string) string { return `{"entries":[` + body + `]}` }
+	twice := with(`"Action":"x"`)
+	if _, err := canon.Parse([]byte(twice), command.EntryLimits); !fault.Is(err, fault.DuplicateKey) {
+		t.Errorf("entry: got %v", err)
+	}
+	if _, err := canon.Parse([]byte(bulk(twice)), command.BulkLimits); !fault.Is(err, fault.DuplicateKey) {
+		t.Errorf("in a bulk: got %v", err)
+	}
+	_, broken := command.ParseEntry(parse(t, `{"action":"READ","actor":{"id":"u","ID":"v"},"resource":{"type":"file"}}`), "", command.Defaults{Now: noon})
+	if got := rules(broken); !slices.Equal(got, []string{"unknown-field /actor/ID"}) {
+		t.Errorf("in actor: got %q", got)
+	}
+	free := with(`"metadata":{"Tag":1,"tag":2},"before":{"Tag":1,"tag":2},"after":{"a":{"Tag":1,"tag":2}}`)
+	parsed, err := canon.Parse([]byte(bulk(free)), command.BulkLimits)
+	if err != nil {
+		t.Fatalf("free objects in a bulk: %v", err)
+	}
+	parsed.Release()
+	w := newWorld(t)
+	r := w.record(mustEntry(t, free))
+	stored := w.stored(r.ID)
+	stored.Offset = 0
+	if got := stored.AppendJSON(nil); !bytes.Equal(got, r.Entry.AppendJSON(nil)) || !bytes.Contains(got, []byte(`"changes":[{"op":"remove","path":"/Tag"`)) {
+		t.Errorf("stored %s", got)
 	}
 }

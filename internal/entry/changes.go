@@ -6,6 +6,9 @@ import (
 
 var emptyObject = []byte("{}")
 
+// stored accepts every free object that was accepted once: in these, keys may differ by case alone.
+var stored = canon.Limits{FoldDepth: -1}
+
 // appendChanges appends the list of what differs between two canonical JSON objects, nil standing for an empty one. Each
 // change is {"op","path","from"?,"to"?} with op add, remove or replace and an RFC 6901 path, as in RFC 6902. Objects are
 // compared member by member; all else, lists included, as a whole: an index says little once a list has shifted. Equal
@@ -14,12 +17,12 @@ var emptyObject = []byte("{}")
 //
 // Values that are not objects, which no writer of ours stores, make an empty list.
 func appendChanges(b, before, after []byte) []byte {
-	old, err := canon.Parse(orEmpty(before), canon.Limits{})
+	old, err := canon.Parse(orEmpty(before), stored)
 	if err != nil {
 		return append(b, "[]"...)
 	}
 	defer old.Release()
-	now, err := canon.Parse(orEmpty(after), canon.Limits{})
+	now, err := canon.Parse(orEmpty(after), stored)
 	if err != nil {
 		return append(b, "[]"...)
 	}
