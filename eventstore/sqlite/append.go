@@ -248,7 +248,7 @@ func (s *Store) committed(w *writer) {
 		maps.Copy(w.heads, p.heads)
 	}
 	s.wake.all()
-	written := 0
+	written := flushOverhead
 	for i := range p.rows {
 		written += len(p.rows[i].draft.Public) + len(p.rows[i].draft.Private) + rowOverhead
 	}

@@ -61,7 +61,7 @@ func TestAppendIsDurable(t *testing.T) {
 	}
 	told := map[string]string{}
 	for cycle := range 10 {
-		appendUntilKilled(t, path, 150+70*cycle, told)
+		appendUntilKilled(t, path, 100+30*cycle, told)
 		checkTold(t, path, tenant, told)
 	}
 	t.Logf("%d acknowledged events over 10 kills", len(told))

@@ -148,8 +148,8 @@ func TestLogIsKeptShort(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "events.db"))
 	tenant := newTenant(t, s)
 	longest := 0
-	for range 60 {
-		if _, err := s.Append(t.Context(), flush(eventstore.Unit{Tenant: tenant, Drafts: drafts(1000, 1000)})); err != nil {
+	for range 3 * sqlite.TurnPages / 512 { // each 2 MiB
+		if _, err := s.Append(t.Context(), flush(eventstore.Unit{Tenant: tenant, Drafts: drafts(32, 64<<10)})); err != nil {
 			t.Fatal(err)
 		}
 		longest = max(longest, s.LogPages(t))

@@ -22,7 +22,7 @@ func (s *Store) Matching(ctx context.Context, tenant eventstore.TenantID, before
 	if err != nil {
 		return 0, err
 	}
-	last, err := lastPlace(ctx, s.placeBelow, no, head.Position, func(m placed) bool { return m.at < before })
+	last, err := s.places().last(ctx, no, head.Position, func(m placed) bool { return m.at < before })
 	return max(0, int64(last.position-head.Purged)), translate("count events", err)
 }
 
@@ -82,9 +82,7 @@ func (w *writer) startPurge(no int64, p *eventstore.Purge, build func(eventstore
 	if err := w.conn.QueryRowContext(ctx, `SELECT purged FROM tenants WHERE no = ?`, no).Scan(&purged); err != nil {
 		return nil, err
 	}
-	last, err := lastPlace(ctx, func(ctx context.Context, tenant int64, at eventstore.Position) *sql.Row {
-		return w.conn.QueryRowContext(ctx, placeBelowSQL, tenant, int64(at))
-	}, no, head.position, func(m placed) bool { return m.at < p.Before })
+	last, err := w.places().last(ctx, no, head.position, func(m placed) bool { return m.at < p.Before })
 	if err != nil {
 		return nil, err
 	}

@@ -17,7 +17,7 @@ const (
 
 // statements of the read pool.
 type statements struct {
-	tenantNo, tenantID, tenant, head, shardHead, get, removed, readTenant, readShard, placeBelow *sql.Stmt
+	tenantNo, tenantID, tenant, head, shardHead, get, removed, readTenant, readShard, eventBelow, removedBelow *sql.Stmt
 }
 
 func (st *statements) prepare(ctx context.Context, db *sql.DB) error {
@@ -41,7 +41,8 @@ func (st *statements) prepare(ctx context.Context, db *sql.DB) error {
 			WHERE e.tenant = ?1 AND e.position > max(?2, (SELECT purged FROM tenants WHERE no = ?1))
 			ORDER BY e.position LIMIT ?3`},
 		{&st.readShard, `SELECT ` + eventColumns + ` FROM events e WHERE e."offset" > ? ORDER BY e."offset" LIMIT ?`},
-		{&st.placeBelow, placeBelowSQL},
+		{&st.eventBelow, eventBelowSQL},
+		{&st.removedBelow, removedBelowSQL},
 	} {
 		var err error
 		if *p.st, err = db.PrepareContext(ctx, p.sql); err != nil {

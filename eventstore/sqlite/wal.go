@@ -11,10 +11,14 @@ import (
 // a goroutine of its own moves pages while appends go on. The log starts again from its beginning only when every page
 // was moved and nobody reads it, so above turnPages the keeper moves the rest while no append runs.
 const (
-	keepEvery     = 4 << 20 // stored bytes between two checkpoints
+	keepEvery     = 4 << 20 // bytes of the log between two checkpoints, about
 	turnPages     = 8192    // 32 MiB
 	backstopPages = 32768   // 128 MiB: SQLite's own, should the keeper not keep up
-	rowOverhead   = 120     // bytes of the columns and indexes beside an event's parts, for keepEvery
+
+	// What an append adds to the log, for keepEvery: a row's columns and index entries beside its parts, and the pages
+	// that any flush writes anew.
+	rowOverhead   = 120
+	flushOverhead = 5 * 4096
 )
 
 // keeper is the goroutine that checkpoints the write-ahead log.

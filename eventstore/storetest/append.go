@@ -118,7 +118,7 @@ func (a *acked) raise(t eventstore.TenantID, p eventstore.Position) {
 
 const (
 	writers = 16
-	flushes = 12 // of each writer
+	flushes = 8 // of each writer
 )
 
 // write lets writers append to all tenants at the same time, and gives what each acknowledged event was.

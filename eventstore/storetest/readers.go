@@ -81,12 +81,15 @@ func (b *bench) follow(writing <-chan struct{}, read func(last eventstore.Event)
 	}
 }
 
-// checkPositionAt compares PositionAt with the log, for every offset.
+// checkPositionAt compares PositionAt with the log, for every third offset.
 func (b *bench) checkPositionAt(tenants []eventstore.TenantID) {
 	b.Helper()
 	newest := map[eventstore.TenantID]eventstore.Event{}
 	for o, e := range append([]eventstore.Event{{}}, b.shardLog(0)...) {
 		newest[e.Tenant] = e
+		if o%3 > 0 {
+			continue
+		}
 		for _, t := range tenants {
 			p, at, err := b.PositionAt(b.ctx, t, eventstore.Offset(o))
 			if err != nil || p != newest[t].Position || at != newest[t].RecordedAt {
