@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -194,15 +195,15 @@ func (r *ring) leave(tenant eventstore.TenantID, t *topic) {
 	}
 }
 
-// after gives at most page slots above the offset. behind tells that the ring no longer has what follows it. wake is
-// closed when there is more. last is the ring's newest offset, below which the store has everything.
-func (r *ring) after(t *topic, o eventstore.Offset) (slots []*slot, behind bool, last eventstore.Offset, wake <-chan struct{}) {
+// after gives at most page slots above a position, of a reader for whom nothing is left at or below the offset o. behind
+// tells that the ring no longer has what follows. wake is closed when there is more. last is the ring's newest offset.
+func (r *ring) after(t *topic, p eventstore.Position, o eventstore.Offset) (slots []*slot, behind bool, last eventstore.Offset, wake <-chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if o < t.evicted {
 		return nil, true, r.last, t.wake
 	}
-	i, _ := slices.BinarySearchFunc(t.slots, o+1, func(s *slot, o eventstore.Offset) int { return int(s.event.Offset - o) })
+	i, _ := slices.BinarySearchFunc(t.slots, p+1, func(s *slot, p eventstore.Position) int { return cmp.Compare(s.event.Position, p) })
 	n := min(len(t.slots)-i, page)
 	return slices.Clone(t.slots[i : i+n]), false, r.last, t.wake
 }

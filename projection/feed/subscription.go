@@ -83,7 +83,7 @@ func (s *subscription) alive(ctx context.Context) error {
 // fetch takes what follows from the ring, from the store when the ring has moved on, or waits.
 func (s *subscription) fetch(ctx context.Context) error {
 	s.dropped = s.topic.dropped.Load() // before the look: what passes from here on makes it void
-	slots, behind, last, wake := s.ring.after(s.topic, s.offset)
+	slots, behind, last, wake := s.ring.after(s.topic, s.position, s.offset)
 	switch {
 	case behind:
 		return s.catchUp(ctx, last)
