@@ -1,0 +1,200 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"auditlog/command"
+	"auditlog/eventstore"
+	"auditlog/internal/fault"
+	"auditlog/projection/feed"
+	"auditlog/query"
+	"auditlog/transport/httpapi"
+	"auditlog/transport/httpapi/auth"
+)
+
+// App is a running service. Make it with Start, end it with Stop.
+type App struct {
+	cfg    Config
+	log    *slog.Logger
+	secret []byte
+	meters *meters
+	failed chan error // the first part that ended by itself
+
+	public, ops net.Listener
+	files       *files
+	appender    *command.Appender
+	commands    *command.Commands
+	live        *stage    // the feed
+	pipeline    *pipeline // nil with WorkersOff
+	server      *httpapi.Server
+	opsServer   *http.Server
+	serving     *stage
+
+	stopping sync.Once
+	stopped  error
+}
+
+// Start wires and starts the service; it can take an entry when Start returns. What fails to start leaves nothing behind.
+func Start(ctx context.Context, cfg Config, log *slog.Logger) (_ *App, err error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	failed := make(chan error, 1)
+	a := &App{cfg: cfg.withDefaults(), log: log, meters: newMeters(), failed: failed, live: newStage(failed), serving: newStage(failed)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.stop(context.WithoutCancel(ctx)))
+		}
+	}()
+	if err := a.listen(ctx); err != nil {
+		return nil, err
+	}
+	if a.files, err = openFiles(ctx, a.cfg, log); err != nil {
+		return nil, err
+	}
+	if a.secret, err = a.cfg.Secret(); err != nil {
+		return nil, err
+	}
+	if !a.cfg.WorkersOff {
+		if a.pipeline, err = startPipeline(a.files, log, a.meters, failed); err != nil {
+			return nil, err
+		}
+	}
+	if err := a.serve(); err != nil {
+		return nil, err
+	}
+	log.InfoContext(ctx, "ready", "addr", a.Addr(), "ops_addr", a.OpsAddr(), "data_dir", a.cfg.DataDir)
+	return a, nil
+}
+
+// listen takes the ports first, so that a taken one is told before anything is made.
+func (a *App) listen(ctx context.Context) (err error) {
+	var lc net.ListenConfig
+	if a.public, err = lc.Listen(ctx, "tcp", a.cfg.Addr); err != nil {
+		return fmt.Errorf("%s: %w", setAddr, err)
+	}
+	if a.ops, err = lc.Listen(ctx, "tcp", a.cfg.OpsAddr); err != nil {
+		return fmt.Errorf("%s: %w", setOps, err)
+	}
+	return nil
+}
+
+// serve makes both sides and puts HTTP before them.
+func (a *App) serve() error {
+	f := a.files
+	verifier, err := auth.NewHS256(a.secret, a.cfg.JWTIssuer, nil)
+	if err != nil {
+		return err
+	}
+	cursors, err := cursorSecret(a.secret)
+	if err != nil {
+		return err
+	}
+	a.appender = command.NewAppender(f.store, f.store.Shards(), command.AppenderOptions{QueueEntries: a.cfg.QueueEntries, Observer: a.meters})
+	a.commands = command.New(f.store, f.store, f.ring, a.appender, command.Options{RetentionFloor: a.cfg.RetentionFloor})
+	live := feed.New(f.store, f.opener(), feed.Options{Log: a.log})
+	a.live.run("live feed", live.Run)
+	queries := query.New(f.store, f.opener(), f.search, f.stats, live, cursors, query.Options{})
+	a.server = httpapi.New(
+		httpapi.Deps{Commands: a.commands, Queries: queries, Tenants: f.store, Verifier: verifier, Log: a.log, Metrics: a.meters.registry},
+		httpapi.Config{Origins: a.cfg.Origins, BenchNull: a.cfg.BenchNull, Version: a.cfg.Version},
+	)
+	a.opsServer = &http.Server{
+		Handler: a.opsHandler(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute,
+		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+	}
+	a.serving.run("public listener", func(context.Context) error { return a.server.Serve(a.public) })
+	a.serving.run("ops listener", func(context.Context) error { return a.opsServer.Serve(a.ops) })
+	return nil
+}
+
+// Addr is the public listener's address, host:port.
+func (a *App) Addr() string { return a.public.Addr().String() }
+
+// OpsAddr is the ops listener's address, host:port.
+func (a *App) OpsAddr() string { return a.ops.Addr().String() }
+
+// Wait returns nil when ctx ends, or the error of the first part that failed by itself. Stop is due in either case.
+func (a *App) Wait(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-a.failed:
+		return err
+	}
+}
+
+// Stop drains within the configured time, or until ctx ends, then closes everything. Stopping again gives the same answer.
+func (a *App) Stop(ctx context.Context) error {
+	a.stopping.Do(func() {
+		a.log.InfoContext(ctx, "stopping", "drain", a.cfg.Drain)
+		a.stopped = a.stop(ctx)
+	})
+	return a.stopped
+}
+
+// stop takes down what is up, in the direction in which data flows.
+func (a *App) stop(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, a.cfg.Drain)
+	defer cancel()
+	var all []error
+	if a.server != nil {
+		all = append(all, a.server.Shutdown(ctx))
+	}
+	if a.appender != nil {
+		all = append(all, a.appender.Close(ctx))
+	}
+	if a.pipeline != nil {
+		all = append(all, a.pipeline.stop(ctx))
+	}
+	all = append(all, a.live.stop(ctx))
+	if a.opsServer != nil {
+		all = append(all, a.opsServer.Close())
+	}
+	for _, l := range []net.Listener{a.public, a.ops} {
+		if l != nil {
+			if err := l.Close(); !errors.Is(err, net.ErrClosed) {
+				all = append(all, err)
+			}
+		}
+	}
+	all = append(all, a.serving.stop(ctx))
+	if a.files != nil {
+		all = append(all, a.files.close())
+	}
+	return errors.Join(all...)
+}
+
+// EnsureTenant is the tenant of that slug, created when there is none.
+func (a *App) EnsureTenant(ctx context.Context, slug, name string) (eventstore.Tenant, error) {
+	t, err := a.commands.CreateTenant(ctx, command.Caller{Sub: "auditlog serve", Roles: []string{"admin"}},
+		command.NewTenant{Slug: slug, Name: name, RetentionDays: command.DefaultRetentionDays})
+	if !fault.Is(err, fault.Conflict) {
+		return t, err
+	}
+	for after := (eventstore.TenantID{}); ; {
+		page, err := a.files.store.Tenants(ctx, after, 500)
+		if err != nil || len(page) == 0 {
+			return eventstore.Tenant{}, errors.Join(fmt.Errorf("tenant %s exists and is not listed", slug), err)
+		}
+		for _, t := range page {
+			if t.Slug == slug {
+				return t, nil
+			}
+		}
+		after = page[len(page)-1].ID
+	}
+}
+
+// Token mints a token that this service accepts.
+func (a *App) Token(g auth.Grant) (string, error) {
+	g.Issuer = a.cfg.JWTIssuer
+	return auth.Mint(a.secret, g)
+}

@@ -1,0 +1,112 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"auditlog/transport/httpapi"
+	"auditlog/transport/httpapi/auth"
+)
+
+// Config is what an App is made of. Zero values take the defaults.
+type Config struct {
+	Addr    string // AUDITLOG_ADDR: public listener; default 127.0.0.1:8080, port 0 takes a free one
+	OpsAddr string // AUDITLOG_OPS_ADDR: ops listener; default 127.0.0.1:9090, port 0 takes a free one
+	DataDir string // AUDITLOG_DATA_DIR; default ./data
+	Keys    string // AUDITLOG_KEYS: folder of the keyring; default keys in the data dir
+
+	JWTSecret string // AUDITLOG_JWT_SECRET: at least 32 bytes; default: generated in the data dir
+	JWTIssuer string // AUDITLOG_JWT_ISSUER; default auditlog
+
+	Origins        []string      // AUDITLOG_ORIGINS: pages that may open a stream, scheme://host[:port]
+	RetentionFloor time.Duration // AUDITLOG_RETENTION_FLOOR: age below which nothing may be cleaned up; default 2160h (90 days)
+	Drain          time.Duration // AUDITLOG_DRAIN: time that accepted requests get at the end; default 30s
+	QueueEntries   int           // AUDITLOG_QUEUE_ENTRIES: entries that may wait to be appended; default 16384
+
+	WorkersOff bool // AUDITLOG_WORKERS=off: no relay, projections, erasure or purge work in this process
+	BenchNull  bool // adds the route that `auditlog bench` compares with
+	Version    string
+}
+
+// Settings by the names under which users set them; errors carry them.
+const (
+	setAddr    = "AUDITLOG_ADDR (--addr)"
+	setOps     = "AUDITLOG_OPS_ADDR (--ops-addr)"
+	setDataDir = "AUDITLOG_DATA_DIR (--data-dir)"
+	setKeys    = "AUDITLOG_KEYS (--keys)"
+	setSecret  = "AUDITLOG_JWT_SECRET (--jwt-secret)"
+	setOrigins = "AUDITLOG_ORIGINS (--origins)"
+	setFloor   = "AUDITLOG_RETENTION_FLOOR (--retention-floor)"
+	setDrain   = "AUDITLOG_DRAIN (--drain)"
+	setQueue   = "AUDITLOG_QUEUE_ENTRIES (--queue-entries)"
+)
+
+// Bounds of settings.
+const (
+	maxRetentionFloor = 100 * 366 * 24 * time.Hour
+	maxDrain          = time.Hour
+	maxQueue          = 1 << 20
+)
+
+func (c Config) withDefaults() Config {
+	for _, f := range []struct {
+		field *string
+		value string
+	}{{&c.Addr, "127.0.0.1:8080"}, {&c.OpsAddr, "127.0.0.1:9090"}, {&c.DataDir, "./data"}, {&c.JWTIssuer, "auditlog"}, {&c.Version, "dev"}} {
+		if *f.field == "" {
+			*f.field = f.value
+		}
+	}
+	if c.Keys == "" {
+		c.Keys = filepath.Join(c.DataDir, "keys")
+	}
+	if c.RetentionFloor == 0 {
+		c.RetentionFloor = 90 * 24 * time.Hour
+	}
+	if c.Drain == 0 {
+		c.Drain = 30 * time.Second
+	}
+	if c.QueueEntries == 0 {
+		c.QueueEntries = 16384
+	}
+	return c
+}
+
+// Validate names every setting that is out of its bounds, all at once.
+func (c Config) Validate() error {
+	c = c.withDefaults()
+	var all []error
+	complain := func(setting, format string, args ...any) {
+		all = append(all, fmt.Errorf(setting+": "+format, args...))
+	}
+	for setting, addr := range map[string]string{setAddr: c.Addr, setOps: c.OpsAddr} {
+		if _, port, err := net.SplitHostPort(addr); err != nil {
+			complain(setting, "must be host:port, e.g. 127.0.0.1:8080")
+		} else if _, err := net.LookupPort("tcp", port); err != nil {
+			complain(setting, "the port must be a number from 0 to 65535")
+		}
+	}
+	if strings.Contains(c.Keys, "://") {
+		complain(setKeys, "must be a folder; key stores of other kinds are not in this version")
+	}
+	if c.JWTSecret != "" && len(c.JWTSecret) < auth.MinSecret {
+		complain(setSecret, "has %d bytes; it needs at least %d", len(c.JWTSecret), auth.MinSecret)
+	}
+	if c.RetentionFloor < 0 || c.RetentionFloor > maxRetentionFloor {
+		complain(setFloor, "must lie between 0 and %v", maxRetentionFloor)
+	}
+	if c.Drain < 0 || c.Drain > maxDrain {
+		complain(setDrain, "must lie between 0 and %v", maxDrain)
+	}
+	if c.QueueEntries < 0 || c.QueueEntries > maxQueue {
+		complain(setQueue, "must lie between 1 and %d", maxQueue)
+	}
+	if err := (httpapi.Config{Origins: c.Origins}).Validate(); err != nil {
+		complain(setOrigins, "%w", err)
+	}
+	return errors.Join(all...)
+}

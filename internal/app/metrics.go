@@ -1,0 +1,96 @@
+package app
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"auditlog/eventstore"
+	"auditlog/projection"
+)
+
+// meters are the metrics of what lies behind HTTP. No label names a tenant.
+type meters struct {
+	registry *prometheus.Registry
+
+	waiting  *prometheus.GaugeVec
+	flushes  *prometheus.HistogramVec
+	flushed  prometheus.Counter
+	applied  *prometheus.CounterVec
+	failures *prometheus.CounterVec
+	parked   *prometheus.CounterVec
+	swept    *prometheus.CounterVec
+	lag      *prometheus.GaugeVec
+	sent     *prometheus.CounterVec
+	purged   prometheus.Counter
+}
+
+func newMeters() *meters {
+	projections := []string{"projection"}
+	counter := func(name, help string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, projections)
+	}
+	m := &meters{
+		registry: prometheus.NewRegistry(),
+		waiting: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "auditlog_append_waiting_entries", Help: "Entries that wait to be appended.",
+		}, []string{"shard"}),
+		flushes: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "auditlog_append_flush_seconds", Help: "Time of one flush with its retries.",
+			Buckets: []float64{.0005, .001, .002, .005, .01, .02, .05, .1, .25, .5, 1, 5},
+		}, []string{"result"}),
+		flushed:  prometheus.NewCounter(prometheus.CounterOpts{Name: "auditlog_append_entries_total", Help: "Entries in flushes that were stored."}),
+		applied:  counter("auditlog_projection_applied_events_total", "Events applied."),
+		failures: counter("auditlog_projection_failures_total", "Envelopes that could not be applied or sent, each try."),
+		parked:   counter("auditlog_projection_parked_events_total", "Events set aside because they can never be applied."),
+		swept:    counter("auditlog_projection_swept_events_total", "Events that the sweeper brought."),
+		sent:     counter("auditlog_relay_published_events_total", "Events that the bus took."),
+		lag: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "auditlog_projection_lag_events", Help: "Events between a shard's head and the projection's cursor, at the last sweep.",
+		}, []string{"projection", "shard"}),
+		purged: prometheus.NewCounter(prometheus.CounterOpts{Name: "auditlog_purged_events_total", Help: "Events removed by retention."}),
+	}
+	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		m.waiting, m.flushes, m.flushed, m.applied, m.failures, m.parked, m.swept, m.lag, m.sent, m.purged)
+	return m
+}
+
+func shardLabel(s eventstore.Shard) string { return strconv.Itoa(int(s)) }
+
+// Waiting implements command.Observer.
+func (m *meters) Waiting(shard eventstore.Shard, entries int) {
+	m.waiting.WithLabelValues(shardLabel(shard)).Set(float64(entries))
+}
+
+// Flushed implements command.Observer.
+func (m *meters) Flushed(_ eventstore.Shard, _, entries int, took time.Duration, err error) {
+	result := "stored"
+	if err != nil {
+		result = "failed"
+	} else {
+		m.flushed.Add(float64(entries))
+	}
+	m.flushes.WithLabelValues(result).Observe(took.Seconds())
+}
+
+func (m *meters) hooks() projection.Hooks {
+	return projection.Hooks{
+		Applied: func(d string, events int, _ time.Duration) { m.applied.WithLabelValues(d).Add(float64(events)) },
+		Failed:  func(d string, _ error) { m.failures.WithLabelValues(d).Inc() },
+		Parked:  func(d string) { m.parked.WithLabelValues(d).Inc() },
+		Swept:   func(d string, events int) { m.swept.WithLabelValues(d).Add(float64(events)) },
+		Lag: func(d string, shard eventstore.Shard, offsets int64) {
+			m.lag.WithLabelValues(d, shardLabel(shard)).Set(float64(offsets))
+		},
+	}
+}
+
+func (m *meters) published(d string, events int, _ time.Duration) {
+	m.sent.WithLabelValues(d).Add(float64(events))
+}
+
+func (m *meters) publishFailed(d string, _ error) { m.failures.WithLabelValues(d).Inc() }
+
+func (m *meters) removed(events int) { m.purged.Add(float64(events)) }
