@@ -238,9 +238,10 @@ func (c *cutWriter) Write(p []byte) (int, error) {
 
 // TestCutExportHasNoEnd is row I10: whether the store or the client fails, no output passes for a whole one.
 func TestCutExportHasNoEnd(t *testing.T) {
+	ring := newRing(t)
 	for _, f := range []query.Format{query.NDJSON, query.JSON, query.CSV} {
 		for _, by := range []string{"client", "index"} {
-			w := newWorldOn(t, newRing(t), query.Options{PageEvents: 50})
+			w := newWorldOn(t, ring, query.Options{PageEvents: 50})
 			for i := range 400 {
 				w.record(fmt.Sprintf("%d %s", i, strings.Repeat("x", 500)))
 			}

@@ -151,10 +151,11 @@ func TestReplayTellsPurges(t *testing.T) {
 
 // TestReplayDuringAPurge: whenever a purge passes, lines and ranges stay dense.
 func TestReplayDuringAPurge(t *testing.T) {
+	ring := newRing(t)
 	for _, call := range []string{"ReadTenant", "About", "Purges", "Get"} {
 		for nth := range 4 {
 			for _, last := range []eventstore.Position{2, 6, 9, 10} {
-				w := newWorldOn(t, newRing(t), query.Options{PageEvents: 3})
+				w := newWorldOn(t, ring, query.Options{PageEvents: 3})
 				events := w.recordMany(10)
 				w.purge(1)
 				n := 0
@@ -250,6 +251,11 @@ func TestReplayFailsWithoutAnEnd(t *testing.T) {
 		"lost key": func(w *world, events []eventstore.Event) { w.puncture(events[4]) },
 		"gap": func(w *world, events []eventstore.Event) {
 			w.store.log = append(w.store.log[:4:4], w.store.log[5:]...)
+		},
+		"a purge that no certificate tells of": func(w *world, events []eventstore.Event) {
+			w.purge(3)
+			w.purge(6)
+			w.store.purges = w.store.purges[1:]
 		},
 		"gap at a page": func(w *world, events []eventstore.Event) {
 			w.store.log = append(w.store.log[:3:3], w.store.log[4:]...)

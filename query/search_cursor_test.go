@@ -10,6 +10,7 @@ import (
 	"auditlog/eventstore"
 	"auditlog/internal/criteria"
 	"auditlog/internal/fault"
+	"auditlog/keyring"
 	"auditlog/query"
 )
 
@@ -28,9 +29,9 @@ func full(tb testing.TB, n int) query.SearchRequest {
 }
 
 // seen runs a search of three hits and gives what the index was asked for the next page.
-func seen(t *testing.T, req query.SearchRequest, next func(query.SearchRequest) query.SearchRequest) (first, second query.IndexQuery, err error) {
+func seen(t *testing.T, ring *keyring.Ring, req query.SearchRequest, next func(query.SearchRequest) query.SearchRequest) (first, second query.IndexQuery, err error) {
 	t.Helper()
-	w := newWorld(t)
+	w := newWorldOn(t, ring, query.Options{})
 	w.recordMany(3)
 	var asked []query.IndexQuery
 	w.index.before = func(q query.IndexQuery) error {
@@ -71,8 +72,9 @@ func canonical(c criteria.Criteria) string { return string(c.AppendCanonical(nil
 
 // TestCursorHoldsTheQuery: alone it continues the very same search, every criterion included.
 func TestCursorHoldsTheQuery(t *testing.T) {
+	ring := newRing(t)
 	alone := func(query.SearchRequest) query.SearchRequest { return query.SearchRequest{} }
-	first, second, err := seen(t, full(t, 20), alone)
+	first, second, err := seen(t, ring, full(t, 20), alone)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,6 +87,7 @@ func TestCursorHoldsTheQuery(t *testing.T) {
 }
 
 func TestCursorBesideParameters(t *testing.T) {
+	ring := newRing(t)
 	late := startOfLog + 5
 	for name, c := range map[string]struct {
 		change func(*query.SearchRequest)
@@ -105,7 +108,7 @@ func TestCursorBesideParameters(t *testing.T) {
 		"G2 no criteria given": {func(r *query.SearchRequest) { r.Criteria = criteria.Criteria{} }, fault.BadCursor},
 	} {
 		for _, actions := range []int{20, 150} { // the query inside the cursor, and too long for it
-			_, _, err := seen(t, full(t, actions), func(query.SearchRequest) query.SearchRequest {
+			_, _, err := seen(t, ring, full(t, actions), func(query.SearchRequest) query.SearchRequest {
 				again := full(t, actions)
 				c.change(&again)
 				return again
@@ -119,7 +122,8 @@ func TestCursorBesideParameters(t *testing.T) {
 
 // TestCursorOfALongQuery does not hold it, says so, and stays short.
 func TestCursorOfALongQuery(t *testing.T) {
-	_, _, err := seen(t, full(t, 150), func(query.SearchRequest) query.SearchRequest { return query.SearchRequest{} })
+	ring := newRing(t)
+	_, _, err := seen(t, ring, full(t, 150), func(query.SearchRequest) query.SearchRequest { return query.SearchRequest{} })
 	if !fault.Is(err, fault.BadCursor) || !strings.Contains(err.Error(), "send the query's parameters again") {
 		t.Errorf("alone: %v", err)
 	}
