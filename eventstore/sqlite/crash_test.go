@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/google/uuid"
+	"go.uber.org/goleak"
 
 	"auditlog/eventstore"
 	"auditlog/eventstore/sqlite"
@@ -23,7 +24,7 @@ func TestMain(m *testing.M) {
 	if path := os.Getenv(crashFile); path != "" {
 		appendForEver(path)
 	}
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }
 
 // appendForEver prints each acknowledged event as "position id" and ends only when it is killed or fails.

@@ -25,21 +25,6 @@ func (s *Store) LimitPages(tb testing.TB, more int) {
 	}
 }
 
-// LogPages is the length of the write-ahead log since it last began anew.
-func (s *Store) LogPages(tb testing.TB) int {
-	tb.Helper()
-	conn, err := s.db.Read.Conn(tb.Context())
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer conn.Close()
-	pages, err := walCheckpoint(tb.Context(), conn, "PASSIVE")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return pages
-}
-
 // Break leaves the writing connection inside a transaction, as a failed rollback would.
 func (s *Store) Break(tb testing.TB) {
 	tb.Helper()

@@ -79,7 +79,7 @@ func (s *Store) Close() error {
 	s.w = nil
 	close(s.lock)
 	s.keeper.stop()
-	s.wake.all()
+	s.wake.end()
 	var err error
 	if w != nil {
 		err = w.in.close(false)
@@ -90,7 +90,7 @@ func (s *Store) Close() error {
 // Shards is 1.
 func (s *Store) Shards() int { return 1 }
 
-// Appended is closed at the next commit.
+// Appended is closed at the next commit, and when the store closes.
 func (s *Store) Appended(eventstore.Shard) <-chan struct{} { return s.wake.next() }
 
 // Ping tells whether an append could work now: it reads the head, looks at the clock, and writes if the last append
@@ -163,6 +163,16 @@ func (w *wake) next() <-chan struct{} {
 		w.ch = make(chan struct{})
 	}
 	return w.ch
+}
+
+// end closes the channel for good. No commit follows: the closer holds the writer's lock.
+func (w *wake) end() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ch == nil {
+		w.ch = make(chan struct{})
+	}
+	close(w.ch)
 }
 
 func (w *wake) all() {
