@@ -103,7 +103,8 @@ func unavailable(detail string, cause error) error {
 
 // Submit appends a unit and answers for each draft, in order; drafts must not change any more. Errors: Overloaded and
 // ctx's own while the unit still waits, nothing being stored then; Unavailable when the outcome is unknown; else the
-// store's. A ctx that ends while the unit is being flushed leaves the outcome unknown, and the flush goes on.
+// store's. A ctx that ends while the unit is being flushed leaves the outcome unknown, and the flush goes on; the caller
+// whose goroutine runs that flush stays until it ends.
 func (a *Appender) Submit(ctx context.Context, shard eventstore.Shard, u eventstore.Unit) ([]eventstore.Outcome, error) {
 	if len(u.Drafts) == 0 {
 		return nil, nil

@@ -330,8 +330,13 @@ func TestBulkAtomic(t *testing.T) {
 	if len(log) != len(bodies) || len(got) != len(bodies) {
 		t.Fatalf("%d events, %d results", len(log), len(got))
 	}
+	salts := map[[16]byte]bool{}
 	for i, o := range log {
 		r := got[i]
+		if salts[o.Priv.Salt] {
+			t.Errorf("item %d has the salt of another", i)
+		}
+		salts[o.Priv.Salt] = true
 		if o.Priv.Message != fmt.Sprint(i) || r.ID != o.ID || r.Position != o.Position || r.RecordedAt != o.RecordedAt || r.Replayed || r.Problem != nil {
 			t.Fatalf("result %d is %+v, stored %+v", i, r, o.Event)
 		}
