@@ -55,33 +55,40 @@ func (s *Server) readBody(w http.ResponseWriter, r *request, buf *bytes.Buffer) 
 	if r.ContentLength > limit {
 		return "", &http.MaxBytesError{Limit: limit}
 	}
-	timeout := s.cfg.BodyTimeout
 	if b.bulk {
-		timeout = s.cfg.BulkTimeout
+		readBy(w, s.cfg.BulkTimeout)
 	}
-	// The connection of a test without a network knows no deadlines; a real one always does.
-	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Now().Add(timeout))
-	defer func() { _ = control.SetReadDeadline(time.Time{}) }()
-
 	body := http.MaxBytesReader(w, r.Body, limit)
 	if zipped {
 		err = unzip(body, buf, limit)
 	} else {
 		err = slurp(body, buf, r.ContentLength)
 	}
-	if err == nil && buf.Len() == 0 && !b.optional {
-		err = fault.New(fault.Malformed, "the body is empty")
+	if err != nil {
+		return "", bodyError(err)
 	}
-	return mediaType, bodyError(err)
+	readBy(w, 0)
+	if buf.Len() == 0 && !b.optional {
+		return "", fault.New(fault.Malformed, "the body is empty")
+	}
+	return mediaType, nil
+}
+
+// readBy bounds the time for what is still to be read of a request; 0 lifts the bound, for a body that is there whole.
+// net/http reads the rest of a refused body before it lets go of the connection, so the bound stays on after an error.
+func readBy(w http.ResponseWriter, timeout time.Duration) {
+	var deadline time.Time
+	if timeout > 0 {
+		deadline = time.Now().Add(timeout)
+	}
+	// The connection of a test without a network knows no deadlines; a real one always does.
+	_ = http.NewResponseController(w).SetReadDeadline(deadline)
 }
 
 // bodyError gives a kind to what reading a body can end in: a client that breaks off, or sends broken chunks, has sent
 // something malformed.
 func bodyError(err error) error {
 	switch f := faultOf(err); {
-	case err == nil:
-		return nil
 	case f.Kind == fault.Internal, f.Kind == fault.Unavailable:
 		return fault.Wrap(fault.Malformed, err, "the body could not be read to its end")
 	default:

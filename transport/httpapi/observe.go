@@ -25,6 +25,9 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		h := w.Header()
 		h["X-Request-Id"] = []string{id}
 		securityHeaders(h)
+		if c.Request().ContentLength != 0 {
+			readBy(w, s.cfg.BodyTimeout)
+		}
 		aborted := false
 		if err := s.guarded(c, next); err != nil {
 			aborted = s.answerError(c, id, err)

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -18,7 +20,9 @@ import (
 	"auditlog/command"
 	"auditlog/eventstore"
 	"auditlog/eventstore/sqlite"
+	"auditlog/internal/canon"
 	"auditlog/internal/entry"
+	"auditlog/internal/fault"
 	"auditlog/keyring"
 	keyfile "auditlog/keyring/file"
 	"auditlog/projection"
@@ -45,6 +49,8 @@ type world struct {
 	registry *prometheus.Registry
 	addr     string
 	log      *logBuffer
+	slog     *slog.Logger
+	verifier auth.Verifier
 
 	a, b eventstore.Tenant
 }
@@ -84,6 +90,7 @@ func newWorld(tb testing.TB, cfg httpapi.Config) *world {
 	ctx, dir := context.Background(), tb.TempDir()
 	w := &world{tb: tb, log: &logBuffer{}, registry: prometheus.NewRegistry()}
 	log := slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	w.slog = log
 	driver := must(keyfile.Open(dir + "/keys"))(tb)
 	ring := keyring.New(driver, keyring.Options{})
 	w.store = must(sqlite.Open(ctx, dir+"/events.db", sqlite.Options{}))(tb)
@@ -114,20 +121,10 @@ func newWorld(tb testing.TB, cfg httpapi.Config) *world {
 	appender := command.NewAppender(w.store, w.store.Shards(), command.AppenderOptions{})
 	w.commands = command.New(w.store, w.store, ring, appender, command.Options{})
 	w.queries = query.New(w.store, opener, index, rollups, live, [32]byte{1}, query.Options{})
-	verifier := must(auth.NewHS256(secret, "auditlog", nil))(tb)
-	w.server = httpapi.New(httpapi.Deps{
-		Commands: w.commands, Queries: w.queries, Tenants: w.store, Verifier: verifier, Log: log, Metrics: w.registry,
-	}, cfg)
-	listener := must(net.Listen("tcp", "127.0.0.1:0"))(tb)
-	w.addr = listener.Addr().String()
-	run("server", func(context.Context) error { return w.server.Serve(listener) })
-
+	w.verifier = must(auth.NewHS256(secret, "auditlog", nil))(tb)
 	tb.Cleanup(func() {
 		down, cancel := context.WithTimeout(ctx, 10*time.Second)
 		defer cancel()
-		if err := w.server.Shutdown(down); err != nil {
-			tb.Errorf("shutdown: %v", err)
-		}
 		stop()
 		parts.Wait()
 		for _, closing := range []func() error{
@@ -139,7 +136,60 @@ func newWorld(tb testing.TB, cfg httpapi.Config) *world {
 		}
 	})
 	w.a, w.b = w.newTenant("tenant-a"), w.newTenant("tenant-b")
+	w.over(w.commands, w.queries, cfg)
 	return w
+}
+
+// over puts a new server before the given sides; the world's requests go to it from here on.
+func (w *world) over(commands httpapi.Commands, queries httpapi.Queries, cfg httpapi.Config) {
+	w.tb.Helper()
+	w.registry = prometheus.NewRegistry()
+	server := httpapi.New(httpapi.Deps{
+		Commands: commands, Queries: queries, Tenants: w.store, Verifier: w.verifier, Log: w.slog, Metrics: w.registry,
+	}, cfg)
+	listener := must(net.Listen("tcp", "127.0.0.1:0"))(w.tb)
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(listener) }()
+	w.server, w.addr = server, listener.Addr().String()
+	w.tb.Cleanup(func() {
+		down, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := errors.Join(server.Shutdown(down), <-ended); err != nil {
+			w.tb.Errorf("shutdown: %v", err)
+		}
+	})
+}
+
+// record appends an entry without HTTP.
+func (w *world) record() command.Receipt {
+	w.tb.Helper()
+	doc := must(canon.Parse([]byte(goodEntry), canon.Limits{}))(w.tb)
+	defer doc.Release()
+	e, broken := command.ParseEntry(doc.Root(), "", command.Defaults{})
+	if err := fault.Of(broken); err != nil {
+		w.tb.Fatal(err)
+	}
+	return must(w.commands.Record(context.Background(), command.Caller{Tenant: w.a.ID, Sub: "svc", Roles: []string{"writer"}}, e))(w.tb)
+}
+
+// suspended is a write side whose tenants are all inactive.
+type suspended struct{ httpapi.Commands }
+
+func (suspended) Tenant(context.Context, eventstore.TenantID) (eventstore.Tenant, error) {
+	return eventstore.Tenant{}, fault.New(fault.TenantInactive, "the tenant is not active")
+}
+
+// panicking is a write side with a defect.
+type panicking struct{ httpapi.Commands }
+
+func (panicking) Tenant(context.Context, eventstore.TenantID) (eventstore.Tenant, error) {
+	panic("boom")
+}
+
+// goroutines is what all goroutines are doing.
+func goroutines() string {
+	stack := make([]byte, 1<<20)
+	return string(stack[:runtime.Stack(stack, true)])
 }
 
 // must fails the test on an error: must(f())(tb).
@@ -188,6 +238,7 @@ type reply struct {
 	header  http.Header
 	trailer http.Header
 	body    string
+	closed  bool // the connection is not kept
 }
 
 func (r reply) problem(tb testing.TB) (p struct {
@@ -234,7 +285,7 @@ func (w *world) do(c call) reply {
 	res := must(http.DefaultTransport.RoundTrip(req))(w.tb)
 	defer res.Body.Close()
 	body := must(io.ReadAll(res.Body))(w.tb)
-	return reply{status: res.StatusCode, header: res.Header, trailer: res.Trailer, body: string(body)}
+	return reply{status: res.StatusCode, header: res.Header, trailer: res.Trailer, body: string(body), closed: res.Close}
 }
 
 // post records an entry and gives its JSON.
