@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -132,8 +133,8 @@ func TestBrokenDestinationBlocksNoOther(t *testing.T) {
 			return nil
 		}}
 		m.Append(100)
-		var failures int
-		r := relay.New(m, b, c, []string{"bad", "good"}, relay.Options{Page: 10, Failed: func(string, error) { failures++ }})
+		var failures atomic.Int64
+		r := relay.New(m, b, c, []string{"bad", "good"}, relay.Options{Page: 10, Failed: func(string, error) { failures.Add(1) }})
 		defer start(t, r)()
 		time.Sleep(time.Minute)
 		tiles(t, b.of("good"), 0, 100, m.Offsets())
@@ -141,8 +142,8 @@ func TestBrokenDestinationBlocksNoOther(t *testing.T) {
 		if at, _ := c.Load(t.Context(), 0, "bad"); at != 20 {
 			t.Errorf("cursor of the broken destination is %d, want 20", at)
 		}
-		if failures < 10 || failures > 100 {
-			t.Errorf("%d tries in a minute", failures)
+		if n := failures.Load(); n < 10 || n > 100 {
+			t.Errorf("%d tries in a minute", n)
 		}
 		if lag, err := r.Lag(t.Context(), 0, "bad"); lag != 80 || err != nil {
 			t.Errorf("lag %d, %v", lag, err)
