@@ -78,7 +78,7 @@ type Request struct {
 // Do sends a request until it gets an answer that is final. An answer of 400 and above becomes a *Problem.
 func (c *Client) Do(ctx context.Context, r Request) (resp *http.Response, err error) {
 	err = c.patiently(ctx, func() error {
-		resp, err = c.once(ctx, r)
+		resp, err = c.once(ctx, r) //nolint:bodyclose // the caller's to close
 		return err
 	})
 	return resp, err

@@ -42,7 +42,9 @@ func lines(in *bufio.Reader, yield func(int, []byte, error) error) error {
 	var record []byte
 	for line := 1; ; line++ {
 		var bad, err error
-		if record, bad, err = readLine(in, record[:0]); err != nil && !errors.Is(err, io.EOF) {
+		record, bad, err = readLine(in, record[:0])
+		last := errors.Is(err, io.EOF)
+		if err != nil && !last {
 			return fmt.Errorf("line %d: %w", line, err)
 		}
 		if text := bytes.TrimSpace(record); len(text) > 0 || bad != nil {
@@ -50,7 +52,7 @@ func lines(in *bufio.Reader, yield func(int, []byte, error) error) error {
 				return err
 			}
 		}
-		if err != nil {
+		if last {
 			return nil
 		}
 	}

@@ -1,0 +1,59 @@
+# Everything that a developer or CI runs. `make` lists the targets.
+
+GOLANGCI_VERSION := v2.15.0
+BIN              := $(CURDIR)/bin
+DATA             ?= ./data
+FUZZTIME         ?= 20s
+
+.DEFAULT_GOAL := help
+.PHONY: help run build test vet lint race short e2e fuzz bench fmt sample clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: build ## build and serve with data in ./data; prints the address, tokens and requests to paste
+	$(BIN)/auditlog serve --quickstart --data-dir $(DATA)
+
+build: ## build the one binary, bin/auditlog, without C
+	CGO_ENABLED=0 go build -trimpath -o $(BIN)/auditlog ./cmd/auditlog
+
+test: vet lint race ## everything: vet, lint, and all tests under the race detector
+
+vet: ## go vet
+	go vet ./...
+
+lint: $(BIN)/golangci-lint-$(GOLANGCI_VERSION) ## golangci-lint with the import rules of docs/architecture.md
+	$< run ./...
+
+race: ## all tests under the race detector (needs a C compiler)
+	@command -v "$$(go env CC)" >/dev/null || { echo "the race detector needs a C compiler, e.g. apt-get install gcc libc6-dev"; exit 1; }
+	CGO_ENABLED=1 go test -race -timeout 25m ./...
+
+short: ## all tests without the race detector
+	CGO_ENABLED=0 go test ./...
+
+e2e: ## the end-to-end tests alone; AUDITLOG_SAMPLE names a file of real CloudTrail records
+	CGO_ENABLED=0 go test -count=1 -v ./test/e2e
+
+fuzz: ## each fuzz target for FUZZTIME (20s)
+	@for pkg in $$(grep -rl '^func Fuzz' --include='*_test.go' . | xargs -n1 dirname | sort -u); do \
+		for target in $$(grep -ho '^func Fuzz[A-Za-z0-9_]*' $$pkg/*_test.go | cut -c6-); do \
+			echo "$$pkg $$target"; go test $$pkg -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) || exit 1; \
+		done; \
+	done
+
+bench: build ## measure the service; JSON lines on standard output, a table on standard error
+	$(BIN)/auditlog bench
+
+fmt: ## gofmt all files
+	gofmt -w $$(git ls-files '*.go')
+
+sample: ## make test/e2e/testdata/cloudtrail.ndjson again
+	go run ./test/e2e/gensample > test/e2e/testdata/cloudtrail.ndjson
+
+clean: ## remove bin
+	rm -rf $(BIN)
+
+$(BIN)/golangci-lint-$(GOLANGCI_VERSION):
+	GOBIN=$(BIN) CGO_ENABLED=0 go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+	mv $(BIN)/golangci-lint $@
