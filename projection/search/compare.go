@@ -80,11 +80,10 @@ func compare(ctx context.Context, live, next *file, suspects []bucketKey) (out [
 	return out, nil
 }
 
-// common is the document id up to which both have applied everything. A file that has applied nothing is damaged or new
-// and gets compared whole.
+// common is the document id up to which both have applied everything: a live file that lags is compared as far as it is.
 func common(ctx context.Context, a, b *file) (int64, error) {
 	last := everything
-	if a.shards > 1 { // ids of several shards interleave by offset, not by time: whole files are compared
+	if a.shards > 1 { // ids of several shards interleave by offset, so one id bounds no two cursors: all is compared
 		return last, nil
 	}
 	for _, f := range []*file{a, b} {

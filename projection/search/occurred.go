@@ -59,7 +59,7 @@ func (s *search) remaining() (span, error) {
 // within gives the first hits of a bucket in order, at least limit of them when there are so many. Without a bucket it
 // is the whole span.
 func (s *search) within(b *bucket, whole span, limit int) ([]hit, error) {
-	buckets := cover(whole)
+	var buckets []bucket // for the whole span none: a cover of it costs more than it restricts
 	if b != nil {
 		buckets = []bucket{*b}
 	}

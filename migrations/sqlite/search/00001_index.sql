@@ -31,7 +31,9 @@ CREATE VIRTUAL TABLE tokens USING fts5 (
     t, detail = 'none', columnsize = 0, tokenize = "ascii tokenchars '.-_+/:@\~'"
 );
 INSERT INTO tokens (tokens, rank) VALUES ('secure-delete', 1);
-INSERT INTO tokens (tokens, rank) VALUES ('pgsz', 8000);
+-- Small pages: a search that skips to a row id decodes one page of each list.
+INSERT INTO tokens (tokens, rank) VALUES ('pgsz', 1000);
+-- Fewer, larger merges and flushes: an envelope's transaction writes one small segment.
 INSERT INTO tokens (tokens, rank) VALUES ('automerge', 8);
 INSERT INTO tokens (tokens, rank) VALUES ('hashsize', 8388608);
 
