@@ -57,7 +57,7 @@ const ndjsonType = "application/x-ndjson"
 
 // readEntries reads {"entries":[…]}.
 func readEntries(body []byte, d command.Defaults) ([]command.BulkItem, error) {
-	doc, err := parseObject(body)
+	doc, err := parseObject(body, command.BulkLimits)
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +93,7 @@ func readLines(body []byte, d command.Defaults, atomic bool) ([]command.BulkItem
 		if len(items) == command.MaxBulk {
 			return nil, countEntries(command.MaxBulk + 1)
 		}
-		doc, err := canon.Parse(line, canon.Limits{})
+		doc, err := canon.Parse(line, command.EntryLimits)
 		if err == nil && doc.Root().Kind() != canon.Object {
 			doc.Release()
 			err = fault.New(fault.Malformed, "a line must be a JSON object")

@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -51,6 +52,7 @@ type world struct {
 	log      *logBuffer
 	slog     *slog.Logger
 	verifier auth.Verifier
+	opener   entry.Opener
 
 	a, b eventstore.Tenant
 }
@@ -95,6 +97,7 @@ func newWorld(tb testing.TB, cfg httpapi.Config) *world {
 	ring := keyring.New(driver, keyring.Options{})
 	w.store = must(sqlite.Open(ctx, dir+"/events.db", sqlite.Options{}))(tb)
 	opener := entry.Opener{Ring: ring}
+	w.opener = opener
 	deps := readmodel.Deps{Store: w.store, Opener: opener}
 	index := must(search.Open(ctx, search.Config{Dir: dir, Store: w.store, Opener: opener, Log: log}))(tb)
 	finder := must(find.Open(ctx, dir, deps, log))(tb)
@@ -177,6 +180,19 @@ type suspended struct{ httpapi.Commands }
 
 func (suspended) Tenant(context.Context, eventstore.TenantID) (eventstore.Tenant, error) {
 	return eventstore.Tenant{}, fault.New(fault.TenantInactive, "the tenant is not active")
+}
+
+// suspendLater is a write side whose tenants are suspended once now is set.
+type suspendLater struct {
+	httpapi.Commands
+	now atomic.Bool
+}
+
+func (s *suspendLater) Tenant(ctx context.Context, id eventstore.TenantID) (eventstore.Tenant, error) {
+	if s.now.Load() {
+		return suspended{}.Tenant(ctx, id)
+	}
+	return s.Commands.Tenant(ctx, id)
 }
 
 // panicking is a write side with a defect.

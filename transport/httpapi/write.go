@@ -32,8 +32,8 @@ func (s *Server) defaults(r *request, key string) command.Defaults {
 }
 
 // parseObject reads a body that must be one JSON object. The document is the caller's to release.
-func parseObject(body []byte) (*canon.Doc, error) {
-	doc, err := canon.Parse(body, canon.Limits{})
+func parseObject(body []byte, limits canon.Limits) (*canon.Doc, error) {
+	doc, err := canon.Parse(body, limits)
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +55,7 @@ func (s *Server) postEntry(w http.ResponseWriter, r *request) error {
 	if _, err := s.readBody(w, r, buf); err != nil {
 		return err
 	}
-	doc, err := parseObject(buf.Bytes())
+	doc, err := parseObject(buf.Bytes(), command.EntryLimits)
 	if err != nil {
 		return err
 	}
@@ -167,7 +167,7 @@ func (s *Server) withBody(w http.ResponseWriter, r *request, parse func(canon.No
 	if buf.Len() == 0 {
 		buf.WriteString("{}")
 	}
-	doc, err := parseObject(buf.Bytes())
+	doc, err := parseObject(buf.Bytes(), command.EntryLimits)
 	if err != nil {
 		return err
 	}
