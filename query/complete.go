@@ -16,7 +16,7 @@ func (q *Queries) within(ctx context.Context, work func(context.Context) error) 
 	limited, cancel := context.WithTimeoutCause(ctx, q.o.SearchTime, errSearchTime)
 	defer cancel()
 	err := work(limited)
-	if err != nil && ctx.Err() == nil && errors.Is(context.Cause(limited), errSearchTime) {
+	if err != nil && errors.Is(context.Cause(limited), errSearchTime) {
 		return fault.Wrap(fault.QueryTooCostly, err, "the search took too long; narrow it by time or by another filter")
 	}
 	return err

@@ -49,7 +49,7 @@ func (s *csvSink) Begin() error {
 
 func (s *csvSink) Entry(e *entry.Entry) error {
 	s.json = e.AppendJSON(s.json[:0])
-	doc, err := canon.Parse(s.json, canon.Limits{})
+	doc, err := canon.Parse(s.json, canon.Limits{FoldDepth: -1})
 	if err != nil {
 		return fmt.Errorf("export entry %s: %w", e.ID, err)
 	}
