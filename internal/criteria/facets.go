@@ -66,7 +66,7 @@ func eachMetadata(e *entry.Entry, visit func(canon.Node)) {
 		if len(raw) <= len("{}") {
 			return
 		}
-		doc, err := canon.Parse(raw, canon.Limits{})
+		doc, err := canon.Parse(raw, canon.Limits{FoldDepth: -1})
 		if err != nil {
 			return
 		}
