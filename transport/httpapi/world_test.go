@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -193,6 +194,17 @@ func (s *suspendLater) Tenant(ctx context.Context, id eventstore.TenantID) (even
 		return suspended{}.Tenant(ctx, id)
 	}
 	return s.Commands.Tenant(ctx, id)
+}
+
+// runningCleanup is a write side on which a cleanup before 2020 is always running; what it answers then is the command
+// package's own promise.
+type runningCleanup struct{ httpapi.Commands }
+
+func (runningCleanup) Cleanup(_ context.Context, _ command.Caller, before time.Time, _ bool) (command.CleanupAnswer, error) {
+	if before.Equal(time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)) {
+		return command.CleanupAnswer{ID: eventstore.EventID{1}, Status: eventstore.PurgeRunning}, nil
+	}
+	return command.CleanupAnswer{}, fmt.Errorf("order a cleanup: %w", fault.New(fault.Conflict, "another cleanup is running"))
 }
 
 // panicking is a write side with a defect.
