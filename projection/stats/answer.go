@@ -89,45 +89,49 @@ func (a *answer) read(ctx context.Context, f *file) (err error) {
 	if err != nil || tenant == 0 {
 		return err
 	}
-	parts := segments(a.q.From, a.q.To, a.interval)
-	if len(parts) == 0 {
+	if a.q.From >= a.q.To {
 		return nil
 	}
 	bucket := fmt.Sprintf("at / %d * %[1]d", a.interval*int64(minuteLen))
-	s := a.matching(tenant, parts, "SELECT "+bucket+", combo, 0, SUM(n)")
+	s := a.matching(tenant, byCombo, a.interval, "SELECT "+bucket+", combo, 0, SUM(n)")
 	s.add(" GROUP BY 1, 2")
 	if a.counts, err = counts(ctx, tx, s); err != nil {
 		return err
 	}
-	s = a.matching(tenant, parts, "SELECT 0, 0, actor, SUM(n)")
+	s = a.matching(tenant, byActor, day, "SELECT 0, 0, actor, SUM(n)")
 	s.add(" GROUP BY actor ORDER BY SUM(n) DESC, actor LIMIT ?", groupValues)
 	if a.actors, err = counts(ctx, tx, s); err != nil {
 		return err
 	}
 	if a.q.GroupBy == "actor_id" {
-		if err := a.readByActor(ctx, tx, tenant, parts, bucket); err != nil {
+		if err := a.readByActor(ctx, tx, tenant, bucket); err != nil {
 			return err
 		}
 	}
 	return a.readNames(ctx, tx)
 }
 
-func (a *answer) readByActor(ctx context.Context, tx *sql.Tx, tenant int64, parts []segment, bucket string) (err error) {
+func (a *answer) readByActor(ctx context.Context, tx *sql.Tx, tenant int64, bucket string) (err error) {
 	in := "(-1"
 	for _, c := range a.actors {
 		in += fmt.Sprintf(", %d", c.actor)
 	}
-	s := a.matching(tenant, parts, "SELECT "+bucket+", 0, CASE WHEN actor IN "+in+") THEN actor ELSE -1 END, SUM(n)")
+	s := a.matching(tenant, byActor, a.interval, "SELECT "+bucket+", 0, CASE WHEN actor IN "+in+") THEN actor ELSE -1 END, SUM(n)")
 	s.add(" GROUP BY 1, 3")
 	a.byActor, err = counts(ctx, tx, s)
 	return err
 }
 
-// matching is a statement over the counts that the filters let through.
-func (a *answer) matching(tenant int64, parts []segment, columns string) *statement {
-	s := within(tenant, parts)
+// matching is a statement over the counts that the filters let through, in units of at most largest. Where a filter is on
+// what the rollups of the kind do not tell, the entries are counted.
+func (a *answer) matching(tenant, kind, largest int64, columns string) *statement {
+	ofCombo := len(a.q.Actions)+len(a.q.Severities)+len(a.q.Outcomes)+len(a.q.ResourceTypes) > 0
+	if kind == byCombo && a.q.ActorID != "" || kind == byActor && ofCombo {
+		largest = 0
+	}
+	s := within(tenant, kind, segments(a.q.From, a.q.To, largest))
 	s.add(columns + " FROM r WHERE TRUE")
-	if len(a.q.Actions)+len(a.q.Severities)+len(a.q.Outcomes)+len(a.q.ResourceTypes) > 0 {
+	if ofCombo {
 		s.add(" AND combo IN (SELECT no FROM combos WHERE TRUE")
 		s.oneOf("action", a.q.Actions)
 		s.oneOf("severity", a.q.Severities)

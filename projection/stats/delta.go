@@ -28,8 +28,14 @@ type counted struct {
 	combo, actor int64
 }
 
+// Kinds of a rollup's key.
+const (
+	byCombo = 1
+	byActor = 2
+)
+
 // cell is the key of a rollup of one tenant.
-type cell struct{ unit, start, combo, actor int64 }
+type cell struct{ unit, kind, start, key int64 }
 
 // delta gathers changes of one tenant's counts, so that each cell is written once.
 type delta struct {
@@ -45,7 +51,9 @@ func newDelta(tenant int64) *delta {
 func (d *delta) count(at eventstore.Micros, combo, actor, n int64) {
 	minutes := int64(at / minuteLen)
 	for _, u := range units {
-		d.cells[cell{u, minutes - minutes%u, combo, actor}] += n
+		start := minutes - minutes%u
+		d.cells[cell{u, byCombo, start, combo}] += n
+		d.cells[cell{u, byActor, start, actor}] += n
 	}
 	d.actors[actor] += n
 }
@@ -79,13 +87,13 @@ func (f *file) write(ctx context.Context, tx *sql.Tx, d *delta) error {
 		if n == 0 {
 			continue
 		}
-		if _, err := add.ExecContext(ctx, d.tenant, c.unit, c.start, c.combo, c.actor, n); err != nil {
+		if _, err := add.ExecContext(ctx, d.tenant, c.unit, c.kind, c.start, c.key, n); err != nil {
 			return fmt.Errorf("add to rollup: %w", err)
 		}
 		if n > 0 {
 			continue
 		}
-		if _, err := zero.ExecContext(ctx, d.tenant, c.unit, c.start, c.combo, c.actor); err != nil {
+		if _, err := zero.ExecContext(ctx, d.tenant, c.unit, c.kind, c.start, c.key); err != nil {
 			return fmt.Errorf("drop empty rollup: %w", err)
 		}
 	}
@@ -109,5 +117,5 @@ func (f *file) write(ctx context.Context, tx *sql.Tx, d *delta) error {
 }
 
 func compareCells(a, b cell) int {
-	return cmp.Or(cmp.Compare(a.unit, b.unit), cmp.Compare(a.start, b.start), cmp.Compare(a.combo, b.combo), cmp.Compare(a.actor, b.actor))
+	return cmp.Or(cmp.Compare(a.unit, b.unit), cmp.Compare(a.kind, b.kind), cmp.Compare(a.start, b.start), cmp.Compare(a.key, b.key))
 }

@@ -8,8 +8,10 @@ import (
 )
 
 const dumpRollups = `
-	SELECT 'rollup', hex(n.id), r.unit, r.start, c.action, c.severity, c.outcome, c.resource_type, coalesce(hex(a.token), 'erased'), r.n
-	FROM rollups r JOIN tenants n ON n.no = r.tenant JOIN combos c ON c.no = r.combo LEFT JOIN actors a ON a.no = r.actor`
+	SELECT 'rollup', hex(n.id), r.unit, r.start,
+		CASE r.kind WHEN 1 THEN concat_ws(' ', c.action, c.severity, c.outcome, c.resource_type) ELSE coalesce(hex(a.token), 'erased') END, r.n
+	FROM rollups r JOIN tenants n ON n.no = r.tenant
+	LEFT JOIN combos c ON r.kind = 1 AND c.no = r.key LEFT JOIN actors a ON r.kind = 2 AND a.no = r.key`
 
 const dumpEntries = `
 	SELECT 'entry', hex(n.id), e.position, e.occurred, c.action, c.severity, c.outcome, c.resource_type, coalesce(hex(a.token), 'erased')
@@ -19,7 +21,7 @@ const dumpEntries = `
 const dumpActors = `
 	SELECT 'actor', hex(n.id), hex(a.token), a.entries FROM actors a JOIN tenants n ON n.no = a.tenant ORDER BY 2, 3`
 
-const inOrder = ` ORDER BY 2, 3, 4, 5, 6, 7, 8, 9`
+const inOrder = ` ORDER BY 2, 3, 4, 5`
 
 // dump writes everything but the file's own numbers and samples.
 func (f *file) dump(ctx context.Context, w io.Writer) error {

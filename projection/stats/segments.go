@@ -52,8 +52,9 @@ func (s *statement) add(text string, args ...any) {
 	s.args = append(s.args, args...)
 }
 
-// within begins a query with the table expression r (at, combo, actor, n): the counts of a tenant in the segments.
-func within(tenant int64, parts []segment) *statement {
+// within begins a query with the table expression r (at, combo, actor, n): the counts of a tenant in the segments. Of
+// combo and actor only the one that kind names is meant; both are where all segments are of entries.
+func within(tenant int64, kind int64, parts []segment) *statement {
 	s := &statement{}
 	s.add("WITH r (at, combo, actor, n) AS (\n")
 	for i, p := range parts {
@@ -64,8 +65,8 @@ func within(tenant int64, parts []segment) *statement {
 			s.add("SELECT occurred, combo, actor, 1 FROM entries WHERE tenant = ? AND occurred >= ? AND occurred < ?\n", tenant, p.from, p.to)
 			continue
 		}
-		s.add("SELECT start * 60000000, combo, actor, n FROM rollups WHERE tenant = ? AND unit = ? AND start >= ? AND start < ?\n",
-			tenant, p.unit, p.from/minuteLen, p.to/minuteLen)
+		s.add("SELECT start * 60000000, key, key, n FROM rollups WHERE tenant = ? AND unit = ? AND kind = ? AND start >= ? AND start < ?\n",
+			tenant, p.unit, kind, p.from/minuteLen, p.to/minuteLen)
 	}
 	s.add(")\n")
 	return s

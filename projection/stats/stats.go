@@ -4,7 +4,8 @@
 // The file stats-<n>.db holds public values and keyed tokens of actors, no plaintext; a name in an answer is read from
 // the event store through find. An erasure moves the entry's count to "erased", a purge takes its counts away; both are
 // exact, in whatever order and however often events come, since the file keeps a row per entry. Answers are exact for
-// any borders: whole days, hours and minutes come from rollups, cut minutes from the rows.
+// any borders: whole days, hours and minutes come from rollups, cut minutes, and what is asked of
+// an actor and other fields at once, from the rows.
 package stats
 
 import (
@@ -77,9 +78,9 @@ func openFile(ctx context.Context, path string, deps readmodel.Deps) (*file, err
 		{&f.sql.actor, `INSERT INTO actors (tenant, token, sample) VALUES (?, ?, ?)
 			ON CONFLICT DO UPDATE SET sample = excluded.sample RETURNING no`},
 		{&f.sql.entry, `INSERT OR IGNORE INTO entries (tenant, position, occurred, combo, actor) VALUES (?, ?, ?, ?, ?)`},
-		{&f.sql.add, `INSERT INTO rollups (tenant, unit, start, combo, actor, n) VALUES (?, ?, ?, ?, ?, ?)
+		{&f.sql.add, `INSERT INTO rollups (tenant, unit, kind, start, key, n) VALUES (?, ?, ?, ?, ?, ?)
 			ON CONFLICT DO UPDATE SET n = n + excluded.n`},
-		{&f.sql.zero, `DELETE FROM rollups WHERE tenant = ? AND unit = ? AND start = ? AND combo = ? AND actor = ? AND n = 0`},
+		{&f.sql.zero, `DELETE FROM rollups WHERE tenant = ? AND unit = ? AND kind = ? AND start = ? AND key = ? AND n = 0`},
 		{&f.sql.bump, `UPDATE actors SET entries = entries + ? WHERE no = ?`},
 		{&f.sql.drop, `DELETE FROM actors WHERE no = ? AND entries = 0`},
 	} {

@@ -48,18 +48,19 @@ CREATE TABLE entries (
     PRIMARY KEY (tenant, position)
 ) WITHOUT ROWID;
 
--- Counts inside a minute that a query cuts.
+-- Counts inside a minute that a query cuts, and by an actor and something else at once.
 CREATE INDEX entries_by_time ON entries (tenant, occurred, combo, actor);
 
--- n entries of the unit (1, 60 or 1440 minutes) that starts start minutes after 1970.
+-- n entries of the unit (1, 60 or 1440 minutes) that starts start minutes after 1970, by the kind of key: 1 a
+-- combination, 2 an actor. Not by both: with many actors that would be a row for each entry.
 CREATE TABLE rollups (
     tenant INTEGER NOT NULL,
     unit   INTEGER NOT NULL,
+    kind   INTEGER NOT NULL,
     start  INTEGER NOT NULL,
-    combo  INTEGER NOT NULL,
-    actor  INTEGER NOT NULL,
+    key    INTEGER NOT NULL,
     n      INTEGER NOT NULL,
-    PRIMARY KEY (tenant, unit, start, combo, actor)
+    PRIMARY KEY (tenant, unit, kind, start, key)
 ) WITHOUT ROWID;
 
 -- +goose Down
