@@ -143,6 +143,15 @@ func (s *Store) ReadPositions(ctx context.Context, tenant eventstore.TenantID, a
 	return out, nil
 }
 
+// aboutSQL asks for the events about n entries. CROSS JOIN keeps SQLite from walking the tenant's events and asking for
+// each whether it is wanted: the few rows of the side table come first.
+func aboutSQL(n int) string {
+	return `
+		SELECT ` + eventColumns + ` FROM about a
+		CROSS JOIN events e ON e.tenant = a.tenant AND e.position = a.position
+		WHERE a.tenant = ?1 AND a.position > (SELECT purged FROM tenants WHERE no = ?1) AND a.entry IN ` + placeholders(n)
+}
+
 // About are amendments and erasures of the given entries.
 func (s *Store) About(ctx context.Context, tenant eventstore.TenantID, entries []eventstore.EventID) ([]eventstore.Event, error) {
 	no, err := s.tenantNo(ctx, tenant)
@@ -155,10 +164,7 @@ func (s *Store) About(ctx context.Context, tenant eventstore.TenantID, entries [
 		for _, id := range rest[:min(maxIn, len(rest))] {
 			args = append(args, id[:])
 		}
-		rows, err := s.db.Read.QueryContext(ctx, `
-			SELECT `+eventColumns+` FROM about a
-			JOIN events e ON e.tenant = a.tenant AND e.position = a.position
-			WHERE a.tenant = ?1 AND a.position > (SELECT purged FROM tenants WHERE no = ?1) AND a.entry IN `+placeholders(len(args)-1), args...)
+		rows, err := s.db.Read.QueryContext(ctx, aboutSQL(len(args)-1), args...)
 		events, err := s.page(ctx, rows, err, 0)
 		if err != nil {
 			return nil, err
