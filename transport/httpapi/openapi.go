@@ -29,7 +29,6 @@ func describe(table []route, version string) []byte {
 		OpenAPI: "3.1.0",
 		Info: &huma.Info{Title: "auditlog", Version: version, Description: "A multi-tenant audit log. Times are RFC 3339 in UTC with six digits; errors are problem " +
 			"documents (RFC 9457); the tenant comes from the credential."},
-		Servers: []*huma.Server{{URL: "/", Description: "this server"}},
 		Tags: []*huma.Tag{{Name: "Write", Description: "Record and amend."}, {Name: "Read", Description: "Search, count, export, watch, replay."},
 			{Name: "Manage", Description: "Erase and clean up."}, {Name: "Tenants", Description: "Create and list."}},
 		Paths: map[string]*huma.PathItem{},
