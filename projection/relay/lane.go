@@ -49,9 +49,16 @@ func (l *lane) next(ctx context.Context) (projection.Envelope, error) {
 	if err != nil || head.Offset <= l.cursor {
 		return projection.Envelope{To: l.cursor}, err
 	}
+	if env, ok := l.recent.from(l.shard, l.cursor, l.epoch); ok {
+		return env, nil
+	}
 	env, err := projection.ReadEnvelope(ctx, l.source, l.shard, projection.Range{From: l.cursor, To: head.Offset}, l.o.Page)
+	if err != nil {
+		return projection.Envelope{}, err
+	}
 	env.Epoch = l.epoch
-	return env, err
+	l.recent.keep(env)
+	return env, nil
 }
 
 // lingers tells whether to wait for more: only a small page right after another one does.

@@ -75,6 +75,7 @@ type Relay struct {
 	cursors      Cursors
 	destinations []string
 	o            Options
+	recent       recent
 }
 
 // New makes a relay.

@@ -116,6 +116,26 @@ func TestTilesExactly(t *testing.T) {
 	})
 }
 
+// Lanes that are as far as each other read the store once.
+func TestLanesShareReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, b := projtest.NewMemory(), &bus{}
+		var reads atomic.Int64
+		m.Fail = func() error { reads.Add(1); return nil }
+		defer start(t, relay.New(m, b, &cursors{}, []string{"a", "b", "c", "d"}, relay.Options{}))()
+		for range 50 {
+			m.Append(100)
+			time.Sleep(time.Second)
+		}
+		for _, d := range []string{"a", "b", "c", "d"} {
+			tiles(t, b.of(d), 0, 5000, m.Offsets())
+		}
+		if n := reads.Load(); n > 100 { // each alone would read 200 times
+			t.Errorf("%d reads for 50 pages", n)
+		}
+	})
+}
+
 // A destination that fails is tried again from where it was and holds up no other.
 func TestBrokenDestinationBlocksNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

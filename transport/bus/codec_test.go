@@ -251,11 +251,11 @@ func TestMetadataIsSmall(t *testing.T) {
 	env := projection.Envelope{To: 2, Events: []eventstore.Event{event(1, 1, "", 10), event(2, 1, "", 10)}}
 	for tenant, group := range map[byte]string{1: uuid.UUID{15: 1}.String(), 2: "0"} {
 		env.Events[1].Tenant = eventstore.TenantID{15: tenant}
-		messages, err := bus.Messages(env)
+		payloads, err := bus.Encode(env)
 		if err != nil {
 			t.Fatal(err)
 		}
-		m := messages[0].Metadata
+		m := bus.Messages(env, payloads)[0].Metadata
 		if len(m) > 5 || m.Get(bus.MetaRange) != "0:0-2" || m.Get(bus.MetaGroup) != group {
 			t.Errorf("metadata %v, want group %s", m, group)
 		}

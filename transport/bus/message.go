@@ -19,12 +19,8 @@ const (
 	MetaGroup = "group" // the tenant when all events are of one, else the shard: what fair queues share by
 )
 
-// Messages gives the messages of an envelope, one per payload, with the same correlation id.
-func Messages(env projection.Envelope) ([]*message.Message, error) {
-	payloads, err := Encode(env)
-	if err != nil {
-		return nil, err
-	}
+// Messages wraps the payloads of an envelope as messages with the same correlation id.
+func Messages(env projection.Envelope, payloads [][]byte) []*message.Message {
 	id, span, group := watermill.NewULID(), fmt.Sprintf("%d:%d-%d", env.Shard, env.From, env.To), group(env)
 	out := make([]*message.Message, len(payloads))
 	for i, p := range payloads {
@@ -34,7 +30,7 @@ func Messages(env projection.Envelope) ([]*message.Message, error) {
 		middleware.SetCorrelationID(id, m)
 		out[i] = m
 	}
-	return out, nil
+	return out
 }
 
 func group(env projection.Envelope) string {

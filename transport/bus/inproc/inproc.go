@@ -25,6 +25,7 @@ var ErrNotTaken = errors.New("no handler took the message")
 type Bus struct {
 	router  *message.Router
 	source  projection.Source
+	memo    memo
 	mu      sync.Mutex // guards queues and closed
 	queues  map[string]*gochannel.GoChannel
 	closed  bool
@@ -79,11 +80,11 @@ func (b *Bus) Running() <-chan struct{} { return b.router.Running() }
 // Publish hands the envelope to the destination and waits until it is taken. An error means that part of it may not have
 // been: publish it again. When ctx ends the wait ends, and the envelope may still arrive.
 func (b *Bus) Publish(ctx context.Context, destination string, env projection.Envelope) error {
-	messages, err := bus.Messages(env)
+	payloads, err := b.memo.encode(env)
 	if err != nil {
 		return fmt.Errorf("publish to %s: %w", destination, err)
 	}
-	for _, m := range messages {
+	for _, m := range bus.Messages(env, payloads) {
 		if err := b.publish(ctx, destination, m); err != nil {
 			return fmt.Errorf("publish to %s: %w", destination, err)
 		}
