@@ -18,6 +18,7 @@ import (
 type importCmd struct {
 	remoteFlags `embed:""`
 	Format      string   `required:"" enum:"cloudtrail,ndjson" help:"What the files hold: ${enum}. cloudtrail: records one a line, or {\"Records\":[…]}; ndjson: entries one a line."`
+	Bulk        int      `default:"1000" placeholder:"N" help:"Entries in one request (${default}; at most 1000)."`
 	Files       []string `arg:"" name:"file" help:"Files, plain or gzip; - is standard input."`
 }
 
@@ -28,6 +29,9 @@ const shownRefusals = 100
 
 // Run imports the files one after the other.
 func (c *importCmd) Run(ctx context.Context, s streams) error {
+	if c.Bulk < 1 || c.Bulk > client.MaxBulkEntries {
+		return usagef("--bulk: must lie between 1 and %d", client.MaxBulkEntries)
+	}
 	remote, err := c.client(s)
 	if err != nil {
 		return err
@@ -54,7 +58,7 @@ func (c *importCmd) files(ctx context.Context, s streams, remote *client.Client)
 	bar := progress.For(s.err, "import", "records")
 	var refused []importer.Refusal
 	im := importer.Import{
-		Sender: remote, Format: formats[c.Format],
+		Sender: remote, Format: formats[c.Format], Bulk: c.Bulk,
 		Refused: func(r importer.Refusal) {
 			if len(refused) < shownRefusals {
 				refused = append(refused, r)

@@ -41,6 +41,7 @@ type Import struct {
 	Format  Format
 	Refused func(Refusal) // told of each refused record; never nil
 	Moved   func(Counts)  // told after each bulk; never nil
+	Bulk    int           // entries in one request; 0: as many as a bulk may hold
 
 	counts Counts
 }
@@ -55,8 +56,8 @@ type batch struct {
 	size    int // bytes of the entries
 }
 
-func (b *batch) fits(entry []byte) bool {
-	return len(b.entries) < client.MaxBulkEntries && client.BulkBytes(len(b.entries)+1, b.size+len(entry)) <= client.MaxBulkBytes
+func (b *batch) fits(entry []byte, most int) bool {
+	return len(b.entries) < most && client.BulkBytes(len(b.entries)+1, b.size+len(entry)) <= client.MaxBulkBytes
 }
 
 // add puts in an entry; one of its own larger than a bulk goes alone, for the server to refuse.
@@ -99,6 +100,10 @@ func (im *Import) batches(ctx context.Context, name string, r io.Reader, out cha
 			return ctx.Err()
 		}
 	}
+	most := client.MaxBulkEntries
+	if im.Bulk > 0 {
+		most = min(most, im.Bulk)
+	}
 	var b batch
 	err := Records(r, func(line int, record []byte, bad error) error {
 		entry, err := []byte(nil), bad
@@ -108,7 +113,7 @@ func (im *Import) batches(ctx context.Context, name string, r io.Reader, out cha
 		if err != nil {
 			return hand(batch{lines: []int{line}, entries: [][]byte{[]byte(err.Error())}, size: refused})
 		}
-		if len(b.entries) > 0 && !b.fits(entry) {
+		if len(b.entries) > 0 && !b.fits(entry, most) {
 			if err := hand(b); err != nil {
 				return err
 			}
