@@ -157,6 +157,42 @@ func TestErasedAndPurgedPlaintextIsGone(t *testing.T) {
 	}
 }
 
+// What a reader took from the store and has not been given yet is void once an erasure or purge passed.
+func TestHeldPagesBecomeVoid(t *testing.T) {
+	w := projtest.New(t)
+	tenant := w.Tenant("acme")
+	w.Record(tenant, projtest.Entry{Message: "first"})
+	a := w.Record(tenant, projtest.Entry{Message: "canary"})
+	w.Tick()
+	border := w.Now()
+	b := w.Record(tenant, projtest.Entry{Message: "kept"})
+	f, store := start(t, w, feed.Options{Events: 3}) // shorter than the log: readers of its start read the store
+	live := subscribe(t, f, tenant, b.Position)
+	defer live.Close()
+	quiet(t, live)
+	var held []query.Subscription
+	for range 2 {
+		s := subscribe(t, f, tenant, 0)
+		defer s.Close()
+		next(t, s)
+		held = append(held, s)
+	}
+	if store.pages.Load() == 0 {
+		t.Fatal("nobody reads the store: the case is not met")
+	}
+	w.Erase(tenant, a.ID)
+	next(t, live)
+	next(t, held[0])
+	if item := next(t, held[0]); item.Position != a.Position || item.Entry.Erased == nil || item.Entry.Private.Message != "" {
+		t.Errorf("after the erasure: %+v", item)
+	}
+	w.Purge(tenant, border)
+	next(t, live)
+	if item := next(t, held[1]); item.Position != b.Position {
+		t.Errorf("after the purge: %+v", item)
+	}
+}
+
 // reader reads until it has seen the position and tells all that it saw.
 func reader(ctx context.Context, s query.Subscription, last eventstore.Position, pause func(int)) ([]eventstore.Position, error) {
 	var seen []eventstore.Position
