@@ -64,7 +64,7 @@ func Open(ctx context.Context, path string, o Options) (*DB, error) {
 	db.Read.SetMaxOpenConns(o.ReadConns)
 	db.Read.SetMaxIdleConns(o.ReadConns)
 	if err := db.migrate(ctx, o.Migrations); err != nil {
-		return nil, errors.Join(Classify(fmt.Errorf("open %s: %w", path, err)), db.Close())
+		return nil, errors.Join(db.classifyOpen(ctx, fmt.Errorf("open %s: %w", path, err)), db.Close())
 	}
 	return db, nil
 }
@@ -107,6 +107,22 @@ func (db *DB) migrate(ctx context.Context, files fs.FS) error {
 	}
 	_, err = p.Up(ctx)
 	return err
+}
+
+// classifyOpen tells a damaged file from one whose schema cannot be brought up to date: damage behind the first page makes
+// a migration fail with errors that name only what it missed.
+func (db *DB) classifyOpen(ctx context.Context, cause error) error {
+	if err := Classify(cause); errors.Is(err, ErrCorrupt) {
+		return err
+	}
+	var verdict string
+	if err := db.Write.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&verdict); err != nil {
+		return errors.Join(cause, Classify(err))
+	}
+	if verdict != "ok" {
+		return fmt.Errorf("%w: %s: %w", ErrCorrupt, verdict, cause)
+	}
+	return cause
 }
 
 // Path is the file's path, for messages.

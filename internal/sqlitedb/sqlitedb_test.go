@@ -48,3 +48,28 @@ func TestOpenNamesDamage(t *testing.T) {
 		t.Fatalf("got %v, want ErrCorrupt", err)
 	}
 }
+
+func TestOpenNamesDamageBehindTheFirstPage(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.db")
+	o := sqlitedb.Options{Migrations: migrations.SQLite("relay")}
+	db, err := sqlitedb.Open(t.Context(), path, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 4096; i < len(raw); i++ {
+		raw[i] = 0x5a
+	}
+	if err := os.WriteFile(path, raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sqlitedb.Open(t.Context(), path, o); !errors.Is(err, sqlitedb.ErrCorrupt) {
+		t.Fatalf("got %v, want ErrCorrupt", err)
+	}
+}
