@@ -13,6 +13,8 @@ import (
 	"auditlog/internal/fault"
 )
 
+func init() { huma.DefaultArrayNullable = false } // no list of ours is ever null; huma has this setting for the process alone
+
 // commonFaults are what any route can answer with.
 var commonFaults = []fault.Kind{
 	fault.Malformed, fault.Unauthenticated, fault.Forbidden, fault.NotAcceptable, fault.UnknownParameter, fault.RateLimited, fault.Unavailable, fault.Internal,
@@ -23,12 +25,12 @@ var bodyFaults = []fault.Kind{fault.Timeout, fault.TooLarge, fault.MediaType, fa
 
 // describe makes the OpenAPI 3.1 document of the table. It panics on a defect of the table, which every test would meet.
 func describe(table []route, version string) []byte {
-	huma.DefaultArrayNullable = false // no list of ours is ever null
 	types := huma.NewMapRegistry("#/components/schemas/", schemaName)
 	doc := &huma.OpenAPI{
 		OpenAPI: "3.1.0",
 		Info: &huma.Info{Title: "auditlog", Version: version, Description: "A multi-tenant audit log. Times are RFC 3339 in UTC with six digits; errors are problem " +
 			"documents (RFC 9457); the tenant comes from the credential."},
+		Servers: []*huma.Server{{URL: "/", Description: "this server"}},
 		Tags: []*huma.Tag{{Name: "Write", Description: "Record and amend."}, {Name: "Read", Description: "Search, count, export, watch, replay."},
 			{Name: "Manage", Description: "Erase and clean up."}, {Name: "Tenants", Description: "Create and list."}},
 		Paths: map[string]*huma.PathItem{},

@@ -18,7 +18,7 @@ import (
 func (w *world) raw(request string) (*http.Response, string) {
 	w.tb.Helper()
 	conn := must(net.Dial("tcp", w.addr))(w.tb)
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
 		w.tb.Fatal(err)
 	}
@@ -27,7 +27,7 @@ func (w *world) raw(request string) (*http.Response, string) {
 	if err != nil {
 		w.tb.Fatalf("%.60q: %v", request, err)
 	}
-	defer res.Body.Close()
+	defer func() { _ = res.Body.Close() }()
 	body, _ := io.ReadAll(res.Body) // a reset behind the answer is fine
 	return res, string(body)
 }

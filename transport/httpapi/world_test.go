@@ -311,7 +311,7 @@ func (w *world) do(c call) reply {
 		}
 	}
 	res := must(http.DefaultTransport.RoundTrip(req))(w.tb)
-	defer res.Body.Close()
+	defer func() { _ = res.Body.Close() }()
 	body := must(io.ReadAll(res.Body))(w.tb)
 	return reply{status: res.StatusCode, header: res.Header, trailer: res.Trailer, body: string(body), closed: res.Close}
 }
