@@ -54,6 +54,7 @@ type server struct {
 	url, ops string
 	tenant   string
 	tokens   map[string]string
+	requests []string // to paste
 }
 
 // text collects what a process says.
@@ -127,8 +128,11 @@ func (s *server) readQuickstart(out io.Reader, ready chan<- struct{}) {
 			s.tenant = words[2]
 		case len(words) == 2 && strings.HasPrefix(words[1], "eyJ"):
 			s.tokens[words[0]] = words[1]
-		case strings.Contains(lines.Text(), "limit=5"):
-			close(ready)
+		case strings.HasPrefix(lines.Text(), "curl"):
+			s.requests = append(s.requests, lines.Text())
+			if len(s.requests) == 2 {
+				close(ready)
+			}
 		}
 	}
 }

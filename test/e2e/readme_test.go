@@ -1,0 +1,112 @@
+package e2e
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// readmeCommands are the shell blocks of README.md that are to run against a service that `make run` started.
+var readmeCommands = regexp.MustCompile("(?s)<!-- test: serve -->\n```sh\n(.*?)```")
+
+// TestReadme does what the README tells a stranger to do, in a fresh clone: make run, the printed requests, its own
+// requests and commands, Ctrl-C, and make run again with the same data.
+func TestReadme(t *testing.T) {
+	clone := freshClone(t)
+	readme, err := os.ReadFile(filepath.Join(clone, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := makeRun(t, clone)
+	first := s.tenant
+	t.Run("printed requests", func(t *testing.T) { s.with(t).printed() })
+	blocks := readmeCommands.FindAllStringSubmatch(string(readme), -1)
+	if len(blocks) < 3 {
+		t.Errorf("the README has %d blocks to run", len(blocks))
+	}
+	for _, b := range blocks {
+		script := strings.ReplaceAll("set -eu\nexport AUDITLOG_URL=http://127.0.0.1:8080\n"+b[1], "http://127.0.0.1:8080", s.url)
+		out := s.shell(clone, strings.ReplaceAll(script, "curl -sS", "curl -sS --fail-with-body"))
+		if strings.Contains(script, "import") && !strings.Contains(out, "refused 0") {
+			t.Errorf("the import says: %s", out)
+		}
+		if strings.Contains(script, "shared+bob") && !strings.Contains(out, "shared with bob") {
+			t.Errorf("the search finds: %s", out)
+		}
+	}
+	for _, file := range []string{"decrypt.csv", "replay.ndjson"} {
+		if info, err := os.Stat(filepath.Join(clone, file)); err != nil || info.Size() == 0 {
+			t.Errorf("%s is not there: %v", file, err)
+		}
+	}
+	before := s.list("", 0).Total.Value
+	s.stop(syscall.SIGINT)
+
+	s = makeRun(t, clone)
+	if after := s.list("", 0).Total.Value; after != before || s.tenant != first {
+		t.Errorf("started again: tenant %s with %d entries, before %s with %d", s.tenant, after, first, before)
+	}
+}
+
+// freshClone clones what is committed, and checks that it builds with nothing but what it holds.
+func freshClone(t *testing.T) string {
+	t.Helper()
+	clone := filepath.Join(t.TempDir(), "auditlog")
+	for _, c := range [][]string{
+		{"git", "clone", "--quiet", "--no-local", "--depth=1", "file://" + root(t), clone},
+		{"go", "-C", clone, "build", "./..."},
+		{"go", "-C", clone, "vet", "./cmd/..."},
+	} {
+		if out, err := exec.Command(c[0], c[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %v\n%s", c, err, out)
+		}
+	}
+	return clone
+}
+
+func root(t *testing.T) string {
+	t.Helper()
+	out, err := exec.Command("git", "rev-parse", "--show-toplevel").Output()
+	if err != nil {
+		t.Fatalf("the tests run in a checkout: %v", err)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// makeRun is the README's first command, on free ports.
+func makeRun(t *testing.T, dir string) *server {
+	t.Helper()
+	cmd := exec.Command("make", "run")
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "AUDITLOG_ADDR=127.0.0.1:0", "AUDITLOG_OPS_ADDR=127.0.0.1:0", "AUDITLOG_LOG_LEVEL=WARN")
+	return launch(t, cmd)
+}
+
+// shell runs a script with the tokens in its environment.
+func (s *server) shell(dir, script string) string {
+	s.t.Helper()
+	cmd := exec.Command("sh", "-c", script)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "WRITER="+s.tokens["writer"], "READER="+s.tokens["reader"], "AUDITOR="+s.tokens["auditor"])
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		s.t.Fatalf("%s\n%v\n%s", script, err, out)
+	}
+	return string(out)
+}
+
+// printed pastes the two requests that the quick start printed.
+func (s *server) printed() {
+	if len(s.requests) != 2 {
+		s.t.Fatalf("%d requests were printed", len(s.requests))
+	}
+	for i, want := range []string{`"message":"shared with bob"`, `"complete_to":`} {
+		if out := s.shell(s.t.TempDir(), s.requests[i]); !strings.Contains(out, want) {
+			s.t.Errorf("%s\nanswers %s", s.requests[i], out)
+		}
+	}
+}
