@@ -43,11 +43,14 @@ func TestReadme(t *testing.T) {
 			t.Errorf("%s is not there: %v", file, err)
 		}
 	}
-	before := s.list("", 0).Total.Value
-	s.stop(syscall.SIGINT)
+	head := int64(len(s.replay(-1)))
+	before := s.list("", head).Total.Value
+	if err := s.end(syscall.SIGINT); err != nil && err.Error() != "signal: interrupt" && s.cmd.ProcessState.ExitCode() != 2 {
+		t.Errorf("make run ended with %v\n%s", err, s.stderr)
+	}
 
 	s = makeRun(t, clone)
-	if after := s.list("", 0).Total.Value; after != before || s.tenant != first {
+	if after := s.list("", head).Total.Value; after != before || s.tenant != first {
 		t.Errorf("started again: tenant %s with %d entries, before %s with %d", s.tenant, after, first, before)
 	}
 }

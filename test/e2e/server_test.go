@@ -146,17 +146,24 @@ func (s *server) kill() {
 // stop ends the service by a signal and expects it to end well.
 func (s *server) stop(signal syscall.Signal) {
 	s.t.Helper()
+	if err := s.end(signal); err != nil {
+		s.t.Fatalf("the service ended with %v\n%s", err, s.stderr)
+	}
+}
+
+// end signals the service, and make when that runs it, and waits until its output is closed. make itself ends by SIGINT.
+func (s *server) end(signal syscall.Signal) error {
+	s.t.Helper()
 	if err := syscall.Kill(-s.cmd.Process.Pid, signal); err != nil {
 		s.t.Fatal(err)
 	}
 	select {
 	case err := <-s.exited:
 		s.exited <- err
-		if err != nil {
-			s.t.Fatalf("the service ended with %v\n%s", err, s.stderr)
-		}
+		return err
 	case <-time.After(40 * time.Second):
 		s.t.Fatalf("the service does not end\n%s", s.stderr)
+		return nil
 	}
 }
 

@@ -1,0 +1,134 @@
+// Package bench measures the service against what limits it: each figure stands beside its limit, and both sides of a
+// ratio are measured in the same run on the same machine. Nothing here is a test: figures are printed, never asserted.
+//
+// The service runs as a process of its own on a fresh data dir, so that the generator's work is counted apart; both still
+// share the machine's cores. Rate limits do not exist in this version.
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"text/tabwriter"
+	"time"
+)
+
+// Line is one figure.
+type Line struct {
+	Name        string             `json:"name"`
+	Value       float64            `json:"value"`
+	Unit        string             `json:"unit"`
+	Floor       float64            `json:"floor,omitempty"` // what must be reached; 0: stated only
+	Goal        float64            `json:"goal,omitempty"`
+	Least       bool               `json:"at_least"` // the value is to be at least the floor, else at most
+	Sides       map[string]float64 `json:"sides,omitempty"`
+	Cache       string             `json:"cache"` // warm or cold
+	Workers     string             `json:"workers"`
+	Connections int                `json:"connections"`
+	Samples     int                `json:"samples"`
+	Entries     int                `json:"entries,omitempty"` // stored in the tenant
+}
+
+// verdict compares with floor and goal.
+func (l Line) verdict() string {
+	reached := func(bound float64) bool { return l.Value == bound || (l.Value > bound) == l.Least }
+	switch {
+	case l.Floor == 0:
+		return "stated"
+	case l.Goal != 0 && reached(l.Goal):
+		return "goal"
+	case reached(l.Floor):
+		return "floor"
+	default:
+		return "MISSED"
+	}
+}
+
+// Options of a run. Zero values take the defaults.
+type Options struct {
+	Binary   string        // the program to run
+	Dir      string        // for data dirs; emptied by the caller
+	Entries  int           // in the tenant for search, paging and export; default 1,000,000
+	Bulks    int           // bulks of 1,000 per write measure; default 100
+	Duration time.Duration // of each measure by time; default 5 s
+	Samples  int           // of each latency; default 1,000
+	Lines    io.Writer     // JSON lines
+	Table    io.Writer     // for people
+	Say      func(string)  // told what is being measured
+}
+
+// run is one run of all measures.
+type run struct {
+	Options
+	lines []Line
+}
+
+func (r *run) report(l Line) error {
+	r.lines = append(r.lines, l)
+	return json.NewEncoder(r.Lines).Encode(l)
+}
+
+// Run carries out every measure.
+func Run(ctx context.Context, o Options) error {
+	if o.Entries <= 0 {
+		o.Entries = 1_000_000
+	}
+	if o.Bulks <= 0 {
+		o.Bulks = 100
+	}
+	if o.Duration <= 0 {
+		o.Duration = 5 * time.Second
+	}
+	if o.Samples <= 0 {
+		o.Samples = 1000
+	}
+	r := &run{Options: o}
+	for _, m := range []struct {
+		say     string
+		measure func(context.Context) error
+	}{
+		{"start and idle memory", r.start},
+		{"writes with workers off", r.writes},
+		{"the whole line: sustained rate, then reads", r.wholeLine},
+	} {
+		o.Say(m.say)
+		if err := m.measure(ctx); err != nil {
+			return fmt.Errorf("%s: %w", m.say, err)
+		}
+	}
+	return r.table()
+}
+
+func (r *run) table() error {
+	w := tabwriter.NewWriter(r.Table, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "figure\tvalue\t\tfloor\tgoal\treached\tsides")
+	for _, l := range r.lines {
+		fmt.Fprintf(w, "%s\t%.3g\t%s\t%.3g\t%.3g\t%s\t", l.Name, l.Value, l.Unit, l.Floor, l.Goal, l.verdict())
+		names := make([]string, 0, len(l.Sides))
+		for name := range l.Sides {
+			names = append(names, name)
+		}
+		slices.Sort(names)
+		for _, name := range names {
+			fmt.Fprintf(w, "%s %.4g  ", name, l.Sides[name])
+		}
+		fmt.Fprintln(w)
+	}
+	return w.Flush()
+}
+
+// times are durations of one kind of operation.
+type times []time.Duration
+
+// at is the quantile q, by nearest rank.
+func (t times) at(q float64) time.Duration {
+	if len(t) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(t))
+	return sorted[min(len(sorted)-1, int(q*float64(len(sorted))))]
+}
+
+func (t times) ms(q float64) float64 { return float64(t.at(q).Microseconds()) / 1000 }
