@@ -36,7 +36,7 @@ func buildAndRun(m *testing.M) (int, error) {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	binary = filepath.Join(dir, "auditlog")
-	build := exec.Command("go", "build", "-o", binary, "auditlog/cmd/auditlog")
+	build := exec.Command("go", "build", "-trimpath", "-o", binary, "auditlog/cmd/auditlog")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return 0, fmt.Errorf("build: %w\n%s", err, out)
