@@ -17,7 +17,7 @@ type dataFlags struct {
 }
 
 func (f dataFlags) config() app.Config {
-	return app.Config{DataDir: f.DataDir, Keys: f.Keys, JWTSecret: f.JWTSecret, JWTIssuer: f.JWTIssuer, Version: version()}
+	return app.Config{DataDir: f.DataDir, Keys: f.Keys, JWTSecret: app.Secret(f.JWTSecret), JWTIssuer: f.JWTIssuer, Version: version()}
 }
 
 // serviceFlags are all settings of a service.

@@ -28,7 +28,7 @@ func (c *tokenCmd) Run(s streams) error {
 	if err := cfg.Validate(); err != nil {
 		return usage(err)
 	}
-	secret, err := cfg.Secret()
+	secret, err := cfg.SigningSecret()
 	if err != nil {
 		return err
 	}

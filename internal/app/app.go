@@ -59,7 +59,7 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (_ *App, err error
 	if a.files, err = openFiles(ctx, a.cfg, log); err != nil {
 		return nil, err
 	}
-	if a.secret, err = a.cfg.Secret(); err != nil {
+	if a.secret, err = a.cfg.SigningSecret(); err != nil {
 		return nil, err
 	}
 	if !a.cfg.WorkersOff {

@@ -19,7 +19,7 @@ type Config struct {
 	DataDir string // AUDITLOG_DATA_DIR; default ./data
 	Keys    string // AUDITLOG_KEYS: folder of the keyring; default keys in the data dir
 
-	JWTSecret string // AUDITLOG_JWT_SECRET: at least 32 bytes; default: generated in the data dir
+	JWTSecret Secret // AUDITLOG_JWT_SECRET: at least 32 bytes; default: generated in the data dir
 	JWTIssuer string // AUDITLOG_JWT_ISSUER; default auditlog
 
 	Origins        []string      // AUDITLOG_ORIGINS: pages that may open a stream, scheme://host[:port]
@@ -31,6 +31,20 @@ type Config struct {
 	BenchNull  bool // adds the route that `auditlog bench` compares with
 	Version    string
 }
+
+// Secret is a text that no log and no message shows.
+type Secret string
+
+// String hides it, for fmt and for slog.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return "[redacted]"
+}
+
+// GoString hides it from %#v.
+func (s Secret) GoString() string { return s.String() }
 
 // Settings by the names under which users set them; errors carry them.
 const (

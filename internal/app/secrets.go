@@ -8,8 +8,8 @@ import (
 	"auditlog/transport/httpapi/auth"
 )
 
-// Secret is the secret that signs tokens: the configured one, or that of the data dir, made when there is none.
-func (c Config) Secret() ([]byte, error) {
+// SigningSecret is what signs tokens: the configured one, or that of the data dir, made when there is none.
+func (c Config) SigningSecret() ([]byte, error) {
 	c = c.withDefaults()
 	if c.JWTSecret != "" {
 		return []byte(c.JWTSecret), nil
