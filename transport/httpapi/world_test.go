@@ -295,7 +295,10 @@ func (r reply) slug() string {
 
 func (w *world) do(c call) reply {
 	w.tb.Helper()
-	req := must(http.NewRequest(c.method, "http://"+w.addr+c.path, strings.NewReader(c.body)))(w.tb)
+	// Bounded, so that an answer which should have been a refusal and is a stream fails the test rather than hang it.
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	req := must(http.NewRequestWithContext(ctx, c.method, "http://"+w.addr+c.path, strings.NewReader(c.body)))(w.tb)
 	if c.body == "" {
 		req.Body = http.NoBody
 	} else {
