@@ -2,15 +2,11 @@ package bench
 
 import (
 	"context"
-	"fmt"
 	"net/http"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"auditlog/eventstore"
-	"auditlog/eventstore/sqlite"
 	"auditlog/internal/seed"
 )
 
@@ -93,9 +89,17 @@ func (r *run) start(ctx context.Context) error {
 	return r.report(Line{Name: "resident memory idle", Value: idle, Unit: "MiB", Floor: 64, Cache: "warm", Workers: "on", Samples: 1})
 }
 
+// turns is into how many pieces each side of a ratio is cut: both then meet the same disturbances of the machine.
+const turns = 10
+
 // writes measures what is acknowledged durable while projections are stopped, against bare inserts of the same rows and
-// against a handler that stores nothing.
+// against a handler that stores nothing. Both sides take turns.
 func (r *run) writes(ctx context.Context) error {
+	limit, err := r.prepare(ctx)
+	if err != nil {
+		return err
+	}
+	defer limit.close()
 	dir, err := r.fresh("writes-")
 	if err != nil {
 		return err
@@ -104,68 +108,104 @@ func (r *run) writes(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	bulkRate, err := r.bulks(p)
-	if err != nil {
-		return err
-	}
-	for _, side := range []string{pathNull, pathLogs} { // warms both
-		if _, err := r.singles(p, side, fanOut, r.Duration/5); err != nil {
+	for _, measure := range []func(context.Context, *process, *bare) error{r.bulkRatio, r.singleRatio, r.latencyRatio} {
+		if err := measure(ctx, p, limit); err != nil {
 			return err
 		}
 	}
-	null, err := r.singles(p, pathNull, fanOut, r.Duration)
-	if err != nil {
-		return err
-	}
-	post, err := r.singles(p, pathLogs, fanOut, r.Duration)
-	if err != nil {
-		return err
-	}
-	nullTimes, err := r.latency(p, pathNull)
-	if err != nil {
-		return err
-	}
-	postTimes, err := r.latency(p, pathLogs)
-	if err != nil {
-		return err
-	}
-	if err := p.stop(); err != nil {
-		return err
-	}
-	bareRate, bareTimes, err := r.bare(ctx, dir)
-	if err != nil {
-		return err
-	}
-	for _, l := range []Line{
-		{
-			Name: "bulk of 1,000 / bare inserts", Value: bulkRate / bareRate, Floor: 0.35, Goal: 0.7, Connections: 1, Samples: r.Bulks,
-			Sides: map[string]float64{"bulk_entries_per_s": bulkRate, "bare_entries_per_s": bareRate},
-		},
-		{
-			Name: "single POST / null handler", Value: post / null, Floor: 0.35, Goal: 0.5, Connections: fanOut, Samples: int(post * r.Duration.Seconds()),
-			Sides: map[string]float64{"post_per_s": post, "null_per_s": null},
-		},
-	} {
-		l.Unit, l.Least, l.Cache, l.Workers = "ratio", true, "warm", "off"
-		if err := r.report(l); err != nil {
+	return p.stop()
+}
+
+func (r *run) bulkRatio(ctx context.Context, p *process, limit *bare) error {
+	var service, inserts time.Duration
+	each := max(1, r.Bulks/turns)
+	for range turns {
+		took, err := r.bulks(p, each)
+		if err != nil {
 			return err
 		}
+		service += took
+		for range each {
+			took, err := limit.insert(ctx, bulkEntries)
+			if err != nil {
+				return err
+			}
+			inserts += took
+		}
 	}
+	n := float64(turns * each * bulkEntries)
+	bulkRate, bareRate := n/service.Seconds(), n/inserts.Seconds()
 	return r.report(Line{
-		Name: "(p50 POST - p50 null) / p50 bare insert", Value: (postTimes.ms(0.5) - nullTimes.ms(0.5)) / bareTimes.ms(0.5), Unit: "ratio",
-		Floor: 2, Goal: 1.5, Cache: "warm", Workers: "off", Connections: 1, Samples: len(postTimes),
-		Sides: map[string]float64{"post_ms": postTimes.ms(0.5), "null_ms": nullTimes.ms(0.5), "bare_ms": bareTimes.ms(0.5)},
+		Name: "bulk of 1,000 / bare inserts", Value: bulkRate / bareRate, Unit: "ratio", Least: true, Floor: 0.35, Goal: 0.7,
+		Cache: "warm", Workers: "off", Connections: 1, Samples: turns * each,
+		Sides: map[string]float64{"bulk_entries_per_s": bulkRate, "bare_entries_per_s": bareRate},
 	})
 }
 
-// bulks is entries per second over one connection.
-func (r *run) bulks(p *process) (float64, error) {
+func (r *run) singleRatio(_ context.Context, p *process, _ *bare) error {
+	counts := map[string]int64{}
+	turn := r.Duration / turns
+	for n := range turns + 1 {
+		for _, side := range []string{pathNull, pathLogs} {
+			done, err := r.singles(p, side, turn)
+			if err != nil {
+				return err
+			}
+			if n > 0 { // the first turn warms up
+				counts[side] += done
+			}
+		}
+	}
+	post, null := float64(counts[pathLogs])/r.Duration.Seconds(), float64(counts[pathNull])/r.Duration.Seconds()
+	return r.report(Line{
+		Name: "single POST / null handler", Value: post / null, Unit: "ratio", Least: true, Floor: 0.35, Goal: 0.5,
+		Cache: "warm", Workers: "off", Connections: fanOut, Samples: int(counts[pathLogs]),
+		Sides: map[string]float64{"post_per_s": post, "null_per_s": null},
+	})
+}
+
+// latencyRatio takes the three sides in turn, request by request.
+func (r *run) latencyRatio(ctx context.Context, p *process, limit *bare) error {
+	c, err := dial(p.addr)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	bodies, err := entries(0, r.Samples)
+	if err != nil {
+		return err
+	}
+	sides := map[string]times{}
+	for _, body := range bodies {
+		for _, path := range []string{pathNull, pathLogs} {
+			start := time.Now()
+			if _, err := c.want(http.StatusCreated, "POST", path, p.tokens["writer"], body); err != nil {
+				return err
+			}
+			sides[path] = append(sides[path], time.Since(start))
+		}
+		took, err := limit.insert(ctx, 1)
+		if err != nil {
+			return err
+		}
+		sides["bare"] = append(sides["bare"], took)
+	}
+	post, null, insert := sides[pathLogs].ms(0.5), sides[pathNull].ms(0.5), sides["bare"].ms(0.5)
+	return r.report(Line{
+		Name: "(p50 POST - p50 null) / p50 bare insert", Value: (post - null) / insert, Unit: "ratio", Floor: 2, Goal: 1.5,
+		Cache: "warm", Workers: "off", Connections: 1, Samples: len(bodies),
+		Sides: map[string]float64{"post_ms": post, "null_ms": null, "bare_ms": insert},
+	})
+}
+
+// bulks is the time of n bulks over one connection.
+func (r *run) bulks(p *process, n int) (time.Duration, error) {
 	c, err := dial(p.addr)
 	if err != nil {
 		return 0, err
 	}
 	defer c.close()
-	bodies := make([][]byte, 10)
+	bodies := make([][]byte, min(n, 10))
 	for i := range bodies {
 		e, err := entries(i*bulkEntries, bulkEntries)
 		if err != nil {
@@ -174,25 +214,25 @@ func (r *run) bulks(p *process) (float64, error) {
 		bodies[i] = bulkBody(e)
 	}
 	start := time.Now()
-	for n := range r.Bulks {
-		if _, err := c.want(http.StatusCreated, "POST", pathBulk, p.tokens["writer"], bodies[n%len(bodies)]); err != nil {
+	for i := range n {
+		if _, err := c.want(http.StatusCreated, "POST", pathBulk, p.tokens["writer"], bodies[i%len(bodies)]); err != nil {
 			return 0, err
 		}
 	}
-	return float64(r.Bulks*bulkEntries) / time.Since(start).Seconds(), nil
+	return time.Since(start), nil
 }
 
-// singles is requests per second over many connections.
-func (r *run) singles(p *process, path string, connections int, d time.Duration) (float64, error) {
+// singles is how many requests were answered over many connections.
+func (r *run) singles(p *process, path string, d time.Duration) (int64, error) {
 	bodies, err := entries(0, 1000)
 	if err != nil {
 		return 0, err
 	}
 	var done atomic.Int64
-	failures := make(chan error, connections)
+	failures := make(chan error, fanOut)
 	var all sync.WaitGroup
 	deadline := time.Now().Add(d)
-	for i := range connections {
+	for i := range fanOut {
 		all.Go(func() {
 			c, err := dial(p.addr)
 			if err != nil {
@@ -211,67 +251,5 @@ func (r *run) singles(p *process, path string, connections int, d time.Duration)
 	}
 	all.Wait()
 	close(failures)
-	return float64(done.Load()) / d.Seconds(), <-failures
-}
-
-// latency is the time of each request over one connection.
-func (r *run) latency(p *process, path string) (times, error) {
-	c, err := dial(p.addr)
-	if err != nil {
-		return nil, err
-	}
-	defer c.close()
-	bodies, err := entries(0, r.Samples)
-	if err != nil {
-		return nil, err
-	}
-	took := make(times, 0, len(bodies))
-	for _, body := range bodies {
-		start := time.Now()
-		if _, err := c.want(http.StatusCreated, "POST", path, p.tokens["writer"], body); err != nil {
-			return nil, err
-		}
-		took = append(took, time.Since(start))
-	}
-	return took, nil
-}
-
-// bare inserts the rows that the service stored into the same tables: in batches of 1,000, then one by one.
-func (r *run) bare(ctx context.Context, dir string) (rate float64, single times, err error) {
-	store, err := sqlite.Open(ctx, filepath.Join(dir, "events.db"), sqlite.Options{})
-	if err != nil {
-		return 0, nil, err
-	}
-	defer func() { _ = store.Close() }() // it was only read
-	limit, err := sqlite.OpenBaseline(filepath.Join(dir, "baseline.db"))
-	if err != nil {
-		return 0, nil, err
-	}
-	defer func() { _ = limit.Close() }() // it is thrown away
-	var spent time.Duration
-	at, inserted := eventstore.Offset(0), 0
-	for inserted < r.Bulks*bulkEntries {
-		page, err := store.ReadShard(ctx, 0, at, bulkEntries)
-		if err != nil || len(page) == 0 {
-			return 0, nil, fmt.Errorf("the store holds %d of %d rows: %w", inserted, r.Bulks*bulkEntries, err)
-		}
-		start := time.Now()
-		if err := limit.Insert(ctx, page); err != nil {
-			return 0, nil, err
-		}
-		spent += time.Since(start)
-		at, inserted = page[len(page)-1].Offset, inserted+len(page)
-	}
-	rest, err := store.ReadShard(ctx, 0, at, r.Samples)
-	if err != nil {
-		return 0, nil, err
-	}
-	for i := range rest {
-		start := time.Now()
-		if err := limit.Insert(ctx, rest[i:i+1]); err != nil {
-			return 0, nil, err
-		}
-		single = append(single, time.Since(start))
-	}
-	return float64(inserted) / spent.Seconds(), single, nil
+	return done.Load(), <-failures
 }
