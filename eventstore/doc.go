@@ -24,7 +24,8 @@
 //   - PurgedIsHidden: events at or below the watermark answer no read from the commit of the purge on; ranges and rows
 //     together have no gap; the leaf hash and id of a removed event stay.
 //   - AboutIsExact: an amendment or erasure is stored only when its entry exists, is not purged and is not erased,
-//     decided at commit; so of two at the same time exactly one order is the truth.
+//     decided at commit; so of two at the same time exactly one order is the truth. Head.Hidden tells the newest event
+//     that hid others.
 //
 // # What is not promised
 //

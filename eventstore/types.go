@@ -144,6 +144,7 @@ type Head struct {
 	Offset     Offset
 	RecordedAt Micros
 	Purged     Position // watermark: nothing at or below it is readable
+	Hidden     Position // of the newest event that hid others, an erasure or a purge: what counts them must have come so far
 }
 
 // ShardHead is the newest place of a shard.

@@ -53,6 +53,33 @@ func behind() error {
 	return &fault.Error{Kind: fault.Behind, Detail: "the index has not reached min_position yet; try again, or give a longer wait", RetryAfter: time.Second}
 }
 
+// forgetPoll is how often a count looks whether an erasure or purge was taken out of it.
+const forgetPoll = 5 * time.Millisecond
+
+// forgotten waits until a projection has taken every erasure and purge of the tenant's head out of its counts. From an
+// erasure's commit on no read may show what it covers, and a count that lags does. Pages of entries need no wait: they are
+// folded from the store.
+func (q *Queries) forgotten(ctx context.Context, tenant eventstore.TenantID, head eventstore.Head, p progress) error {
+	if head.Hidden == 0 {
+		return nil
+	}
+	late := time.NewTimer(q.o.ForgetTime)
+	defer late.Stop()
+	for {
+		to, err := q.visible(ctx, tenant, head.Shard, p)
+		if err != nil || to.Position >= head.Hidden {
+			return err
+		}
+		select {
+		case <-time.After(forgetPoll):
+		case <-late.C:
+			return &fault.Error{Kind: fault.Unavailable, Detail: "an erasure or a purge is still being taken out of the counts; try again", RetryAfter: time.Second}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
 // progress is the side of a projection that tells how far it can be relied on.
 type progress interface {
 	Visible(ctx context.Context, shard eventstore.Shard) (eventstore.Offset, error)

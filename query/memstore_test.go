@@ -78,6 +78,11 @@ func (s *memStore) head(tenant eventstore.TenantID) (h eventstore.Head) {
 		}
 	}
 	h.Purged = s.watermark(tenant)
+	for i := range s.log {
+		if ev := &s.log[i]; ev.Tenant == tenant && (ev.Type == eventstore.EntryErased || ev.Type == eventstore.LifecyclePurged) {
+			h.Hidden = ev.Position
+		}
+	}
 	return h
 }
 

@@ -31,6 +31,8 @@ type Options struct {
 	Now func() time.Time
 	// SearchTime bounds the work of one search or stats, not its wait for MinPosition. Default 2 s.
 	SearchTime time.Duration
+	// ForgetTime bounds how long a count waits for an erasure or purge to be taken out of it. Default 1 s.
+	ForgetTime time.Duration
 	// PageEvents is how many events a long read (export, replay) takes at a time. Default 500.
 	PageEvents int
 }
@@ -41,6 +43,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.SearchTime <= 0 {
 		o.SearchTime = 2 * time.Second
+	}
+	if o.ForgetTime <= 0 {
+		o.ForgetTime = time.Second
 	}
 	if o.PageEvents <= 0 {
 		o.PageEvents = 500

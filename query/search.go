@@ -170,6 +170,13 @@ func (q *Queries) searchPage(ctx context.Context, r Reader, p plan, total bool) 
 		page.Total = &Total{Value: len(hits), Relation: "eq"}
 		return page, nil
 	}
+	head, err := q.store.Head(ctx, r.Tenant)
+	if err != nil {
+		return page, err
+	}
+	if err := q.forgotten(ctx, r.Tenant, head, q.index); err != nil {
+		return page, err
+	}
 	page.Total, err = q.total(ctx, p.query)
 	return page, err
 }

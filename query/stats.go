@@ -58,6 +58,9 @@ func (q *Queries) Stats(ctx context.Context, r Reader, req StatsRequest) (StatsA
 		if answer.CompleteTo, err = q.visible(ctx, r.Tenant, head.Shard, q.rollups); err != nil || query.From == query.To {
 			return err
 		}
+		if err = q.forgotten(ctx, r.Tenant, head, q.rollups); err != nil {
+			return err
+		}
 		answer.Stats, err = q.rollups.Stats(ctx, query)
 		return err
 	})

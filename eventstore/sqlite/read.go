@@ -29,7 +29,9 @@ func (st *statements) prepare(ctx context.Context, db *sql.DB) error {
 		{&st.tenantID, `SELECT id FROM tenants WHERE no = ?`},
 		{&st.tenant, `SELECT ` + tenantColumns + ` FROM tenants WHERE id = ?`},
 		{&st.head, `
-			SELECT t.purged, e.position, e."offset", e.recorded_at
+			SELECT t.purged, e.position, e."offset", e.recorded_at,
+				max(coalesce((SELECT max(position) FROM about WHERE tenant = t.no AND erasure = 1), 0),
+					coalesce((SELECT max(position) FROM purges WHERE tenant = t.no), 0))
 			FROM tenants t
 			LEFT JOIN events e ON e.tenant = t.no AND e.position = (SELECT max(position) FROM events WHERE tenant = t.no)
 			WHERE t.no = ?`},
@@ -193,13 +195,13 @@ func (s *Store) Head(ctx context.Context, tenant eventstore.TenantID) (eventstor
 	if err != nil {
 		return eventstore.Head{}, err
 	}
-	var purged int64
+	var purged, hidden int64
 	var position, offset, at sql.NullInt64
-	if err := s.read.head.QueryRowContext(ctx, no).Scan(&purged, &position, &offset, &at); err != nil {
+	if err := s.read.head.QueryRowContext(ctx, no).Scan(&purged, &position, &offset, &at, &hidden); err != nil {
 		return eventstore.Head{}, translate("read a head", err)
 	}
 	return eventstore.Head{
 		Position: eventstore.Position(position.Int64), Offset: eventstore.Offset(offset.Int64),
-		RecordedAt: eventstore.Micros(at.Int64), Purged: eventstore.Position(purged),
+		RecordedAt: eventstore.Micros(at.Int64), Purged: eventstore.Position(purged), Hidden: eventstore.Position(hidden),
 	}, nil
 }

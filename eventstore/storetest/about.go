@@ -34,10 +34,12 @@ func aboutIsExact(tb testing.TB, h Harness) {
 		eventstore.Stored, eventstore.Replayed)
 
 	b.checkAbout(x)
+	b.checkNewestErasure(x)
 	for range 6 {
 		b.checkRace(x)
 	}
 	b.checkAbout(x)
+	b.checkNewestErasure(x)
 }
 
 func (b *bench) wantErasure(id eventstore.EventID, stored eventstore.Outcome, got []eventstore.Outcome) {
@@ -46,6 +48,20 @@ func (b *bench) wantErasure(id eventstore.EventID, stored eventstore.Outcome, go
 		if o.ID != id || o.Position != stored.Position || o.RecordedAt != stored.RecordedAt {
 			b.Errorf("refused with %+v, the erasure is %+v", o, stored)
 		}
+	}
+}
+
+// checkNewestErasure compares Head.Hidden with the newest erasure of a log without purges.
+func (b *bench) checkNewestErasure(x eventstore.TenantID) {
+	b.Helper()
+	var want eventstore.Position
+	for _, e := range b.log(x) {
+		if e.Type == eventstore.EntryErased {
+			want = e.Position
+		}
+	}
+	if head, err := b.Head(b.ctx, x); err != nil || head.Hidden != want {
+		b.Errorf("Head.Hidden = %d, %v; the newest erasure is at %d", head.Hidden, err, want)
 	}
 }
 

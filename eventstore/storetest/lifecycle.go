@@ -219,8 +219,8 @@ func (b *bench) checkHidden(x eventstore.TenantID, full []eventstore.Event, p ev
 	if got, err := b.About(b.ctx, x, ids); err != nil || len(got) != 1 || got[0].Position <= p.Last {
 		b.Errorf("%s: About gave %+v, %v", when, got, err)
 	}
-	if head := b.head(x); head.Purged != p.Last {
-		b.Errorf("%s: head %+v, want watermark %d", when, head, p.Last)
+	if head := b.head(x); head.Purged != p.Last || head.Hidden != p.Position {
+		b.Errorf("%s: head %+v, want watermark %d, hidden by %d", when, head, p.Last, p.Position)
 	}
 	if n, err := b.h.Lifecycle(b.Store).Matching(b.ctx, x, p.Before); err != nil || n != 0 {
 		b.Errorf("%s: %d events match again, %v", when, n, err)

@@ -39,6 +39,7 @@ CREATE TABLE about (
     erasure  INTEGER NOT NULL, -- 1 for an erasure
     PRIMARY KEY (tenant, entry, position)
 ) WITHOUT ROWID;
+CREATE INDEX about_erasures ON about (tenant, position) WHERE erasure = 1; -- the newest one, for every head
 
 -- One entry per tenant and idempotency key. Tokens and fingerprints are keyed hashes.
 CREATE TABLE idempotency (
