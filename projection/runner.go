@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"auditlog/eventstore"
@@ -47,12 +46,6 @@ type Runner struct {
 	lanes     []lane // by shard
 }
 
-// lane keeps the envelopes of one shard from interleaving, so that a bisection ends in one piece.
-type lane struct {
-	mu        sync.Mutex
-	delivered time.Time // when the bus last brought something new; guarded by mu
-}
-
 // NewRunner makes a runner. parking keeps what could not be applied, durably.
 func NewRunner(p Projector, source Source, parking Parking, o RunnerOptions) *Runner {
 	if o.Sweep <= 0 {
@@ -77,16 +70,20 @@ func NewRunner(p Projector, source Source, parking Parking, o RunnerOptions) *Ru
 // Name is the destination's name.
 func (r *Runner) Name() string { return r.projector.Name() }
 
-// Handle applies an envelope from the bus. A nil error means that its whole range is recorded: applied, or parked event
-// by event. An error is transient: deliver again, or leave it to the sweeper.
+// Handle applies an envelope from the bus, with others that wait when it adjoins them. A nil error means that its whole
+// range is recorded: applied, or parked event by event. An error is transient: deliver again, or leave it to the sweeper.
 func (r *Runner) Handle(ctx context.Context, env Envelope) error {
 	if int(env.Shard) >= len(r.lanes) || env.To < env.From {
 		return &Poison{fmt.Errorf("envelope of shard %d, (%d, %d], names no range of this store", env.Shard, env.From, env.To)}
 	}
 	lane := &r.lanes[env.Shard]
+	t := lane.enter(env)
 	lane.mu.Lock()
 	defer lane.mu.Unlock()
-	if err := r.apply(ctx, env); err != nil {
+	if t.done {
+		return nil
+	}
+	if err := r.lead(ctx, lane, t); err != nil {
 		return err
 	}
 	lane.delivered = r.o.Clock()
@@ -101,16 +98,20 @@ func (r *Runner) apply(ctx context.Context, env Envelope) error {
 	if errors.As(err, &poison) && ctx.Err() == nil {
 		err = r.bisect(ctx, env, poison)
 	}
-	switch {
-	case err != nil && r.o.Hooks.Failed != nil:
+	if err == nil {
+		r.applied(env, start)
+		return nil
+	}
+	if r.o.Hooks.Failed != nil {
 		r.o.Hooks.Failed(r.Name(), err)
-	case err == nil && r.o.Hooks.Applied != nil:
+	}
+	return fmt.Errorf("apply to %s: shard %d, (%d, %d]: %w", r.Name(), env.Shard, env.From, env.To, err)
+}
+
+func (r *Runner) applied(env Envelope, start time.Time) {
+	if r.o.Hooks.Applied != nil {
 		r.o.Hooks.Applied(r.Name(), len(env.Events), time.Since(start))
 	}
-	if err != nil {
-		return fmt.Errorf("apply to %s: shard %d, (%d, %d]: %w", r.Name(), env.Shard, env.From, env.To, err)
-	}
-	return nil
 }
 
 // guarded turns a panic of the projector into poison: the bisection tries each event again by itself, so that only one

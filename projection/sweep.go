@@ -24,43 +24,63 @@ func (r *Runner) Run(ctx context.Context) error {
 	}
 }
 
-// Sweep fills the gaps of every shard that are at least settle old. What is missing above the newest applied range is
-// left to the bus as long as the bus delivers; with a settle of 0 it is filled too.
+// Sweep fills the gaps of every shard that are at least settle old. What was missing then above the newest applied range
+// is left to the bus as long as the bus delivers; with a settle of 0 it is filled too.
 func (r *Runner) Sweep(ctx context.Context, settle time.Duration) error {
-	heads := make([]eventstore.Offset, r.source.Shards())
+	all := make([]sight, r.source.Shards())
 	var errs []error
-	for shard := range heads {
-		head, err := r.source.ShardHead(ctx, eventstore.Shard(shard))
-		if err != nil {
+	for shard := range all {
+		var err error
+		if all[shard], err = r.look(ctx, eventstore.Shard(shard)); err != nil {
 			errs = append(errs, fmt.Errorf("sweep %s: %w", r.Name(), err))
 		}
-		heads[shard] = head.Offset
 	}
-	seen := r.o.Clock()
 	if err := sleep(ctx, settle); err != nil {
 		return err
 	}
-	for shard, head := range heads {
-		if err := r.sweepShard(ctx, eventstore.Shard(shard), head, seen, settle); err != nil {
+	for shard, before := range all {
+		if err := r.sweepShard(ctx, eventstore.Shard(shard), before, settle); err != nil {
 			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)
 }
 
-func (r *Runner) sweepShard(ctx context.Context, shard eventstore.Shard, head eventstore.Offset, seen time.Time, settle time.Duration) error {
+// sight is how far a shard and its projection were at a time. The zero value: nothing is known, and nothing is missing.
+type sight struct {
+	head   eventstore.Offset
+	newest eventstore.Offset // the highest that was applied
+	at     time.Time
+}
+
+func (r *Runner) look(ctx context.Context, shard eventstore.Shard) (sight, error) {
+	head, err := r.source.ShardHead(ctx, shard)
+	if err != nil {
+		return sight{}, err
+	}
+	done, err := r.projector.Progress(ctx, shard)
+	if err != nil {
+		return sight{}, err
+	}
+	s := sight{head: head.Offset, at: r.o.Clock()}
+	if n := len(done); n > 0 {
+		s.newest = done[n-1].To
+	}
+	return s, nil
+}
+
+func (r *Runner) sweepShard(ctx context.Context, shard eventstore.Shard, before sight, settle time.Duration) error {
 	done, err := r.projector.Progress(ctx, shard)
 	if err != nil {
 		return fmt.Errorf("sweep %s: %w", r.Name(), err)
 	}
 	if r.o.Hooks.Lag != nil {
-		r.o.Hooks.Lag(r.Name(), shard, max(0, int64(head-done.Cursor())))
+		r.o.Hooks.Lag(r.Name(), shard, max(0, int64(before.head-done.Cursor())))
 	}
-	gaps := done.Gaps(head)
-	if n := len(gaps); n > 0 && gaps[n-1].To == head && !done.Has(head) && settle > 0 && r.delivering(shard, seen) {
-		gaps = gaps[:n-1]
-	}
-	for _, gap := range gaps {
+	for _, gap := range done.Gaps(before.head) {
+		if gap.From >= before.newest && settle > 0 && r.delivering(shard, before.at) {
+			return nil // envelopes of the bus overtake one another: what it still works on is no gap
+		}
 		if err := r.fill(ctx, shard, gap); err != nil {
 			return err
 		}

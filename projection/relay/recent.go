@@ -16,7 +16,7 @@ type recent struct {
 }
 
 // maxKept bounds the stored bytes of a kept envelope.
-const maxKept = 1 << 20
+const maxKept = 2 << 20
 
 // from is a kept envelope that starts at the offset.
 func (r *recent) from(shard eventstore.Shard, o eventstore.Offset, epoch uint64) (projection.Envelope, bool) {

@@ -51,7 +51,7 @@ func (Sole) Acquire(ctx context.Context, _ eventstore.Shard) (context.Context, u
 
 // Options of a Relay. Zero values take the defaults.
 type Options struct {
-	Page    int           // events per envelope; default 512
+	Page    int           // events per envelope; default 2,048
 	Linger  time.Duration // least time between envelopes that are not full; an idle lane publishes at once; default 20 ms, at most 100 ms; < 0: none
 	Backoff time.Duration // before a failed publish is tried again, doubled up to 5 s; default 50 ms
 	Lease   Lease         // default Sole
@@ -81,7 +81,7 @@ type Relay struct {
 // New makes a relay.
 func New(source Source, bus Publisher, cursors Cursors, destinations []string, o Options) *Relay {
 	if o.Page <= 0 {
-		o.Page = 512
+		o.Page = 2048
 	}
 	if o.Linger == 0 {
 		o.Linger = 20 * time.Millisecond

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill"
@@ -86,6 +88,17 @@ func NewRouter(o RouterOptions) (*message.Router, error) {
 	return router, nil
 }
 
+// LaneName names the handler and the topic of one of several lanes of a destination, whose own name holds no "#".
+func LaneName(destination string, lane int) string {
+	return destination + "#" + strconv.Itoa(lane)
+}
+
+// destination is what a handler's name says it takes messages for.
+func destination(handler string) string {
+	name, _, _ := strings.Cut(handler, "#")
+	return name
+}
+
 func isPoison(err error) bool {
 	var p *projection.Poison
 	return errors.As(err, &p)
@@ -96,7 +109,7 @@ func measure(done func(string, time.Duration, error)) message.HandlerMiddleware 
 		return func(m *message.Message) ([]*message.Message, error) {
 			start := time.Now()
 			out, err := h(m)
-			done(message.HandlerNameFromCtx(m.Context()), time.Since(start), err)
+			done(destination(message.HandlerNameFromCtx(m.Context())), time.Since(start), err)
 			return out, err
 		}
 	}
@@ -107,7 +120,7 @@ type poisonQueue struct{ o RouterOptions }
 
 func (q poisonQueue) Publish(_ string, messages ...*message.Message) error {
 	for _, m := range messages {
-		destination, reason := m.Metadata.Get(middleware.PoisonedHandlerKey), m.Metadata.Get(middleware.ReasonForPoisonedKey)
+		destination, reason := destination(m.Metadata.Get(middleware.PoisonedHandlerKey)), m.Metadata.Get(middleware.ReasonForPoisonedKey)
 		q.o.Log.ErrorContext(m.Context(), "message cannot be understood, its range will come from the store",
 			"destination", destination, "range", m.Metadata.Get(MetaRange), "reason", reason)
 		q.o.OnPoison(m.Context(), destination, reason, m.Payload)

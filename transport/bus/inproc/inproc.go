@@ -1,8 +1,9 @@
-// Package inproc is the bus of the embedded tier: watermill's gochannel, one for each destination, so that none waits
-// for another. Nothing is kept: the store and the relay's cursors are the durable part.
+// Package inproc is the bus of the embedded tier: watermill's gochannels. Each destination has a few of them, its lanes,
+// so that none waits for another destination and several messages of one are in work at once. Nothing is kept: the store
+// and the relay's cursors are the durable part.
 //
-// Publish returns nil only after the destination's handler took every message, so at most one envelope per relay lane
-// is in memory, and a slow projection slows its own lane alone.
+// Publish returns nil only after the destination's handler took every message, so at most one envelope per relay lane,
+// and Lanes messages of a destination, are in memory, and a slow projection slows its own lane alone.
 package inproc
 
 import (
@@ -21,13 +22,16 @@ import (
 // ErrNotTaken says that no handler took the message: none is registered, or the bus is closing.
 var ErrNotTaken = errors.New("no handler took the message")
 
+// Lanes is how many messages of a destination are in work at once.
+const Lanes = 16
+
 // Bus is safe for concurrent use.
 type Bus struct {
 	router  *message.Router
 	source  projection.Source
 	memo    memo
-	mu      sync.Mutex // guards queues and closed
-	queues  map[string]*gochannel.GoChannel
+	mu      sync.Mutex                        // guards queues and closed
+	queues  map[string][]*gochannel.GoChannel // by destination: its lanes
 	closed  bool
 	pending sync.Map       // message UUID → chan struct{}, closed when the handler took it
 	waiting sync.WaitGroup // publishes whose caller may have left
@@ -35,7 +39,7 @@ type Bus struct {
 
 // New makes a bus. source is where pointers to events too large for a message lead.
 func New(source projection.Source, o bus.RouterOptions) (*Bus, error) {
-	b := &Bus{source: source, queues: map[string]*gochannel.GoChannel{}}
+	b := &Bus{source: source, queues: map[string][]*gochannel.GoChannel{}}
 	o.Outermost = b.noteTaken
 	router, err := bus.NewRouter(o)
 	if err != nil {
@@ -48,11 +52,15 @@ func New(source projection.Source, o bus.RouterOptions) (*Bus, error) {
 // Subscribe registers the handler of a destination, before Run. A second one for the same destination is a mistake of
 // the caller and panics in watermill.
 func (b *Bus) Subscribe(destination string, handle func(context.Context, projection.Envelope) error) {
-	queue := gochannel.NewGoChannel(gochannel.Config{BlockPublishUntilSubscriberAck: true}, b.router.Logger())
+	lanes := make([]*gochannel.GoChannel, Lanes)
+	for i := range lanes {
+		lanes[i] = gochannel.NewGoChannel(gochannel.Config{BlockPublishUntilSubscriberAck: true}, b.router.Logger())
+		topic := bus.LaneName(destination, i)
+		b.router.AddConsumerHandler(topic, topic, lanes[i], bus.Handler(b.source, handle))
+	}
 	b.mu.Lock()
-	b.queues[destination] = queue
-	b.mu.Unlock()
-	b.router.AddConsumerHandler(destination, destination, queue, bus.Handler(b.source, handle))
+	defer b.mu.Unlock()
+	b.queues[destination] = lanes
 }
 
 // noteTaken sees the final verdict on a message, since it stands outside all other middlewares.
@@ -84,38 +92,52 @@ func (b *Bus) Publish(ctx context.Context, destination string, env projection.En
 	if err != nil {
 		return fmt.Errorf("publish to %s: %w", destination, err)
 	}
-	for _, m := range bus.Messages(env, payloads) {
-		if err := b.publish(ctx, destination, m); err != nil {
+	messages := bus.Messages(env, payloads)
+	results := make(chan error, len(messages))
+	for lane := range min(Lanes, len(messages)) {
+		if err := b.send(ctx, destination, lane, messages, results); err != nil {
 			return fmt.Errorf("publish to %s: %w", destination, err)
+		}
+	}
+	for range messages {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("publish to %s: %w", destination, ctx.Err())
+		case err := <-results:
+			if err != nil {
+				return fmt.Errorf("publish to %s: %w", destination, err)
+			}
 		}
 	}
 	return nil
 }
 
-func (b *Bus) publish(ctx context.Context, destination string, m *message.Message) error {
+// send starts to publish every message of the lane, one after the other.
+func (b *Bus) send(ctx context.Context, destination string, lane int, all []*message.Message, results chan<- error) error {
 	b.mu.Lock()
-	queue := b.queues[destination]
-	if queue == nil || b.closed {
-		b.mu.Unlock()
+	defer b.mu.Unlock()
+	if b.queues[destination] == nil || b.closed {
 		return ErrNotTaken
 	}
-	b.waiting.Add(1)
-	b.mu.Unlock()
+	queue := b.queues[destination][lane]
+	b.waiting.Go(func() {
+		for i := lane; i < len(all); i += Lanes {
+			err := ctx.Err()
+			if err == nil {
+				err = b.publish(queue, bus.LaneName(destination, lane), all[i])
+			}
+			results <- err
+		}
+	})
+	return nil
+}
+
+func (b *Bus) publish(queue *gochannel.GoChannel, topic string, m *message.Message) error {
 	taken := make(chan struct{})
 	b.pending.Store(m.UUID, taken)
-	done := make(chan error, 1)
-	go func() {
-		defer b.waiting.Done()
-		defer b.pending.Delete(m.UUID)
-		done <- queue.Publish(destination, m)
-	}()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case err := <-done:
-		if err != nil {
-			return err
-		}
+	defer b.pending.Delete(m.UUID)
+	if err := queue.Publish(topic, m); err != nil {
+		return err
 	}
 	select { // gochannel also answers nil when there is no subscriber, or while closing
 	case <-taken:
@@ -130,8 +152,10 @@ func (b *Bus) Close() error {
 	b.mu.Lock()
 	b.closed = true
 	var errs []error
-	for _, q := range b.queues {
-		errs = append(errs, q.Close())
+	for _, lanes := range b.queues {
+		for _, q := range lanes {
+			errs = append(errs, q.Close())
+		}
 	}
 	b.mu.Unlock()
 	if b.router.IsRunning() {

@@ -1,0 +1,104 @@
+package projection
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"auditlog/eventstore"
+)
+
+// maxGroup bounds the events of a group, and so what one transaction of a projector holds and how long it lasts.
+const maxGroup = 4096
+
+// lane applies the envelopes of one shard one after the other, so that a bisection ends in one piece. Those that arrive
+// meanwhile wait, and go together as far as they adjoin: a transaction costs about the same for many events as for few.
+type lane struct {
+	mu        sync.Mutex // held while something is applied
+	delivered time.Time  // when the bus last brought something new; guarded by mu
+
+	queue   sync.Mutex // guards waiting; taken with or without mu, never before it
+	waiting []*ticket
+}
+
+// ticket is an envelope that waits to be applied. done and alone are guarded by the lane's mu.
+type ticket struct {
+	env   Envelope
+	done  bool // its range is recorded
+	alone bool // a group with it failed
+}
+
+// lead applies the ticket's envelope with all that wait and adjoin. When that fails in whatever way, nothing of it is
+// recorded and each goes alone, under its own deadline: so only the one that is to blame fails, is parked, or is halved.
+// It is called with the lane's lock.
+func (r *Runner) lead(ctx context.Context, l *lane, t *ticket) error {
+	if t.alone {
+		return r.apply(ctx, t.env)
+	}
+	group := l.take(t)
+	if len(group) == 1 {
+		return r.apply(ctx, t.env)
+	}
+	start, env := time.Now(), merge(group)
+	if r.guarded(ctx, env) == nil {
+		r.applied(env, start)
+		for _, member := range group {
+			member.done = true
+		}
+		return nil
+	}
+	for _, member := range group {
+		member.alone = true
+	}
+	return r.apply(ctx, t.env)
+}
+
+// enter lets an envelope wait. Its caller then locks mu, and finds it done or leads.
+func (l *lane) enter(env Envelope) *ticket {
+	t := &ticket{env: env}
+	l.queue.Lock()
+	defer l.queue.Unlock()
+	l.waiting = append(l.waiting, t)
+	return t
+}
+
+// take takes the ticket from those that wait, with all that make one range with it: at most maxGroup events unless t
+// alone has more. Envelopes of different epochs never mix.
+func (l *lane) take(t *ticket) []*ticket {
+	l.queue.Lock()
+	defer l.queue.Unlock()
+	group, span, events := []*ticket{t}, Range{t.env.From, t.env.To}, len(t.env.Events)
+	l.waiting = slices.DeleteFunc(l.waiting, func(w *ticket) bool { return w == t })
+	for i := 0; i < len(l.waiting); i++ {
+		env := l.waiting[i].env
+		if env.Epoch != t.env.Epoch || env.From > span.To || env.To < span.From || events+len(env.Events) > maxGroup {
+			continue
+		}
+		group, events = append(group, l.waiting[i]), events+len(env.Events)
+		span = Range{min(span.From, env.From), max(span.To, env.To)}
+		l.waiting = slices.Delete(l.waiting, i, i+1)
+		i = -1 // one that was passed over may adjoin now
+	}
+	return group
+}
+
+// merge joins envelopes whose ranges together are one. What several hold comes once. An event that one lacks though its
+// range covers it was removed before that one was read: it stays, as if they were applied one after the other.
+func merge(group []*ticket) Envelope {
+	out := Envelope{Shard: group[0].env.Shard, From: group[0].env.From, To: group[0].env.To, Epoch: group[0].env.Epoch}
+	slices.SortFunc(group, func(a, b *ticket) int { return cmp.Compare(a.env.From, b.env.From) })
+	n := 0
+	for _, t := range group {
+		out.From, out.To = min(out.From, t.env.From), max(out.To, t.env.To)
+		n += len(t.env.Events)
+	}
+	out.Events = make([]eventstore.Event, 0, n)
+	for _, t := range group {
+		out.Events = append(out.Events, t.env.Events...)
+	}
+	slices.SortStableFunc(out.Events, func(a, b eventstore.Event) int { return cmp.Compare(a.Offset, b.Offset) })
+	out.Events = slices.CompactFunc(out.Events, func(a, b eventstore.Event) bool { return a.Offset == b.Offset })
+	return out
+}
