@@ -68,6 +68,7 @@ func (s *Server) readBody(w http.ResponseWriter, r *request, buf *bytes.Buffer) 
 		return "", bodyError(err)
 	}
 	readBy(w, 0)
+	s.startClock(w, r)
 	if buf.Len() == 0 && !b.optional {
 		return "", fault.New(fault.Malformed, "the body is empty")
 	}
@@ -83,6 +84,12 @@ func readBy(w http.ResponseWriter, timeout time.Duration) {
 	}
 	// The connection of a test without a network knows no deadlines; a real one always does.
 	_ = http.NewResponseController(w).SetReadDeadline(deadline)
+}
+
+// writeBy bounds the time until an answer is written. What net/http sets by itself begins with the head, so that a slow
+// body would use it up.
+func writeBy(w http.ResponseWriter, timeout time.Duration) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(timeout)) // as in readBy
 }
 
 // bodyError gives a kind to what reading a body can end in: a client that breaks off, or sends broken chunks, has sent

@@ -72,11 +72,11 @@ type Config struct {
 	HeaderTimeout time.Duration
 	// BodyTimeout bounds reading a body. Default 15 s; a bulk has BulkTimeout, default 30 s.
 	BodyTimeout, BulkTimeout time.Duration
-	// WriteTimeout bounds writing an answer; for exports and replays each write. Default 30 s.
+	// WriteTimeout bounds writing an answer, behind HandlerTimeout; for exports and replays each write. Default 30 s.
 	WriteTimeout time.Duration
 	// IdleTimeout bounds the wait for the next request on a connection. Default 60 s.
 	IdleTimeout time.Duration
-	// HandlerTimeout bounds the work on a request, beside what it asks to wait for. Default 10 s.
+	// HandlerTimeout bounds the work on a request from when its body is there, beside what it asks to wait for. Default 10 s.
 	HandlerTimeout time.Duration
 
 	// Stream bounds live streams.

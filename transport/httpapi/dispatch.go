@@ -20,17 +20,26 @@ func (s *Server) serve(rt *route) echo.HandlerFunc {
 		if err != nil {
 			return err
 		}
-		timeout := rt.timeout
-		if timeout == 0 {
-			timeout = s.cfg.HandlerTimeout
-		}
-		if timeout > 0 {
-			ctx, cancel := context.WithTimeout(r.Context(), timeout)
-			defer cancel()
-			r.Request = r.WithContext(ctx)
+		defer func() { r.stop() }()
+		if rt.body == nil {
+			s.startClock(c.Response(), r)
 		}
 		return rt.handle(s, c.Response(), r)
 	}
+}
+
+// startClock begins the time for the work on a request, and the one for its answer behind that, once the request is there
+// whole: how long a body takes to arrive has bounds of its own.
+func (s *Server) startClock(w http.ResponseWriter, r *request) {
+	timeout := r.route.timeout
+	switch {
+	case timeout < 0:
+		return
+	case timeout == 0:
+		timeout = s.cfg.HandlerTimeout
+	}
+	r.ctx, r.stop = context.WithTimeout(r.ctx, timeout)
+	writeBy(w, timeout+s.cfg.WriteTimeout)
 }
 
 // admit checks credential, tenant, role, representation and parameters.
@@ -38,7 +47,7 @@ func (s *Server) admit(c echo.Context, rt *route) (*request, error) {
 	if other := s.literals[c.Request().URL.Path]; other != "" && strings.Contains(rt.path, ":") {
 		return nil, methodError(c, other) // e.g. GET /logs/bulk, which would be taken for an id
 	}
-	r := &request{Request: c.Request(), route: rt, id: c.Response().Header().Get("X-Request-Id")}
+	r := &request{Request: c.Request(), route: rt, id: c.Response().Header().Get("X-Request-Id"), ctx: c.Request().Context(), stop: func() {}}
 	r.given = clientRequestID(r.Header)
 	pairs, err := splitQuery(r.URL.RawQuery)
 	if err != nil {

@@ -67,6 +67,7 @@ func (s *Server) answerError(c echo.Context, id string, err error) (aborted bool
 	if w.Committed {
 		return true
 	}
+	writeBy(w, s.cfg.WriteTimeout)
 	writeProblem(w, id, err)
 	return false
 }

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"net/http"
 	"reflect"
 	"time"
@@ -76,6 +77,12 @@ type request struct {
 	args   args
 	entry  eventstore.EventID // of the path; zero when the path has none
 	route  *route
+
+	ctx  context.Context // of the work on it; see startClock
+	stop context.CancelFunc
 }
+
+// Context ends with the client, and with the time that the route has once its request was read.
+func (r *request) Context() context.Context { return r.ctx }
 
 func typeOf[T any]() reflect.Type { return reflect.TypeFor[T]() }
