@@ -6,17 +6,21 @@
 package find
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 
 	"auditlog/eventstore"
 	"auditlog/internal/entry"
 	"auditlog/internal/sqlitedb"
 	"auditlog/migrations"
 	"auditlog/projection/readmodel"
+	"auditlog/projection/sqlbulk"
 )
 
 // Labels of tokens: what a value is, as Ring.Token takes it.
@@ -56,24 +60,81 @@ func (p *Projection) Dump(ctx context.Context, w io.Writer) error {
 // file is one generation.
 type file struct {
 	*readmodel.File
-	opener entry.Opener
+	opener  entry.Opener
+	token   *sql.Stmt // prepared on the writing connection, like the next two
+	hits    *sqlbulk.Insert
+	entries *sqlbulk.Insert
+	numbers readmodel.Numbers[tokenKey]
+}
+
+// tokenKey is a token of a tenant, by its number in the file.
+type tokenKey struct {
+	tenant int64
+	label  string
+	token  [32]byte
 }
 
 func openFile(ctx context.Context, path string, deps readmodel.Deps) (*file, error) {
 	db, err := sqlitedb.Open(ctx, path, sqlitedb.Options{
-		ReadConns: 2, CacheKiB: 4 << 10, SecureDelete: true, Migrations: migrations.SQLite("find"),
+		ReadConns: 2, CacheKiB: 16 << 10, SecureDelete: true, Migrations: migrations.SQLite("find"),
 	})
 	if err != nil {
 		return nil, err
 	}
 	f := &file{opener: deps.Opener}
 	f.File = readmodel.NewFile(db, deps, f)
+	if err := f.prepare(ctx); err != nil {
+		return nil, errors.Join(sqlitedb.Classify(fmt.Errorf("prepare find: %w", err)), db.Close())
+	}
 	return f, nil
 }
 
-// Record implements readmodel.Effect.
+func (f *file) prepare(ctx context.Context) (err error) {
+	f.token, err = f.DB.Write.PrepareContext(ctx, `
+		INSERT INTO tokens (tenant, label, token) VALUES (?, ?, ?)
+		ON CONFLICT DO UPDATE SET label = excluded.label RETURNING no`)
+	if err != nil {
+		return err
+	}
+	if f.hits, err = sqlbulk.Prepare(ctx, f.DB.Write, `INSERT OR IGNORE INTO hits (token, position)`, 2, ``); err != nil {
+		return err
+	}
+	f.entries, err = sqlbulk.Prepare(ctx, f.DB.Write, `INSERT OR IGNORE INTO entries (tenant, position, token)`, 3, ``)
+	return err
+}
+
+// Forget implements readmodel.Effect.
+func (f *file) Forget() { f.numbers.Clear() }
+
+// Record implements readmodel.Effect. Rows go in by the order of their keys.
 func (f *file) Record(ctx context.Context, tx *sql.Tx, tenant int64, records []entry.Opened) error {
-	known := map[labelled]int64{} // of this call
+	rows, err := f.rows(ctx, tx, tenant, records)
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(rows, func(a, b row) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.token, b.token)) })
+	values := make([]any, 0, 3*len(rows))
+	for _, r := range rows {
+		values = append(values, tenant, int64(r.at), r.token)
+	}
+	if err := f.entries.Exec(ctx, tx, values); err != nil {
+		return fmt.Errorf("insert entries of hits: %w", err)
+	}
+	slices.SortFunc(rows, func(a, b row) int { return cmp.Or(cmp.Compare(a.token, b.token), cmp.Compare(a.at, b.at)) })
+	values = values[:0]
+	for _, r := range rows {
+		values = append(values, r.token, int64(r.at))
+	}
+	if err := f.hits.Exec(ctx, tx, values); err != nil {
+		return fmt.Errorf("insert hits: %w", err)
+	}
+	return nil
+}
+
+// rows are a row for each actor and subject of the records.
+func (f *file) rows(ctx context.Context, tx *sql.Tx, tenant int64, records []entry.Opened) ([]row, error) {
+	rows := make([]row, 0, 2*len(records))
+	known := map[labelled]int64{} // of this call, all of one tenant
 	for _, r := range records {
 		if r.Priv == nil {
 			continue
@@ -90,16 +151,14 @@ func (f *file) Record(ctx context.Context, tx *sql.Tx, tenant int64, records []e
 			if !ok {
 				var err error
 				if no, err = f.tokenNo(ctx, tx, tenant, r.Tenant, v); err != nil {
-					return err
+					return nil, err
 				}
 				known[v] = no
 			}
-			if err := insert(ctx, tx, tenant, r.Position, no); err != nil {
-				return err
-			}
+			rows = append(rows, row{r.Position, no})
 		}
 	}
-	return nil
+	return rows, nil
 }
 
 type labelled struct{ label, value string }
@@ -109,21 +168,13 @@ func (f *file) tokenNo(ctx context.Context, tx *sql.Tx, no int64, tenant eventst
 	if err != nil {
 		return 0, fmt.Errorf("token of %s: %w", v.label, err)
 	}
-	err = tx.QueryRowContext(ctx, `
-		INSERT INTO tokens (tenant, label, token) VALUES (?, ?, ?)
-		ON CONFLICT DO UPDATE SET label = excluded.label RETURNING no`, no, v.label, token[:]).Scan(&no)
-	if err != nil {
+	key := tokenKey{no, v.label, token}
+	if no, ok := f.numbers.Get(key); ok {
+		return no, nil
+	}
+	if err := tx.StmtContext(ctx, f.token).QueryRowContext(ctx, no, v.label, token[:]).Scan(&no); err != nil {
 		return 0, fmt.Errorf("number of token: %w", err)
 	}
+	f.numbers.Put(key, no)
 	return no, nil
-}
-
-func insert(ctx context.Context, tx *sql.Tx, tenant int64, at eventstore.Position, token int64) error {
-	if _, err := tx.ExecContext(ctx, `INSERT OR IGNORE INTO hits (token, position) VALUES (?, ?)`, token, at); err != nil {
-		return fmt.Errorf("insert hit: %w", err)
-	}
-	if _, err := tx.ExecContext(ctx, `INSERT OR IGNORE INTO entries (tenant, position, token) VALUES (?, ?, ?)`, tenant, at, token); err != nil {
-		return fmt.Errorf("insert entry of hit: %w", err)
-	}
-	return nil
 }

@@ -23,7 +23,7 @@ func (f *file) Erase(ctx context.Context, tx *sql.Tx, tenant int64, at eventstor
 	if err != nil {
 		return err
 	}
-	return remove(ctx, tx, tenant, rows)
+	return f.remove(ctx, tx, tenant, rows)
 }
 
 // Purge implements readmodel.Effect.
@@ -33,7 +33,7 @@ func (f *file) Purge(ctx context.Context, tx *sql.Tx, tenant int64, last eventst
 	if err != nil {
 		return false, err
 	}
-	return len(rows) == limit, remove(ctx, tx, tenant, rows)
+	return len(rows) == limit, f.remove(ctx, tx, tenant, rows)
 }
 
 func rowsOf(ctx context.Context, tx *sql.Tx, query string, args ...any) (out []row, err error) {
@@ -53,7 +53,8 @@ func rowsOf(ctx context.Context, tx *sql.Tx, query string, args ...any) (out []r
 }
 
 // remove deletes rows, and the tokens that are left without any.
-func remove(ctx context.Context, tx *sql.Tx, tenant int64, rows []row) error {
+func (f *file) remove(ctx context.Context, tx *sql.Tx, tenant int64, rows []row) error {
+	f.numbers.Clear()
 	tokens := map[int64]bool{}
 	for _, r := range rows {
 		tokens[r.token] = true

@@ -32,6 +32,8 @@ type Effect interface {
 	Erase(ctx context.Context, tx *sql.Tx, tenant int64, at eventstore.Position) error
 	// Purge takes away at most about limit entries at or below last, oldest first, and tells whether there may be more.
 	Purge(ctx context.Context, tx *sql.Tx, tenant int64, last eventstore.Position, limit int) (more bool, err error)
+	// Forget drops what the effect remembers of the file's rows: a transaction that made some may have failed.
+	Forget()
 }
 
 // Deps are what a file needs of the rest.
@@ -100,7 +102,7 @@ func (f *File) apply(ctx context.Context, env projection.Envelope, done projecti
 			return err
 		}
 	}
-	return f.tx(ctx, func(tx *sql.Tx) error {
+	return f.tx(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		if err := f.records(ctx, tx, facts.Records); err != nil {
 			return err
 		}
@@ -113,16 +115,23 @@ func (f *File) apply(ctx context.Context, env projection.Envelope, done projecti
 	})
 }
 
-func (f *File) tx(ctx context.Context, do func(tx *sql.Tx) error) error {
+// tx runs a transaction. The end of ctx rolls it back and fails its next statement; statements are not watched one by
+// one, which would cost each a goroutine.
+func (f *File) tx(ctx context.Context, do func(ctx context.Context, tx *sql.Tx) error) (err error) {
+	defer func() {
+		if err != nil {
+			f.effect.Forget()
+		}
+	}()
 	tx, err := f.DB.Write.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
-	if err = do(tx); err == nil && f.deps.Fault != nil {
+	if err = do(context.WithoutCancel(ctx), tx); err == nil && f.deps.Fault != nil {
 		err = f.deps.Fault()
 	}
 	if err != nil {
-		return errors.Join(err, ignoreDone(tx.Rollback()))
+		return errors.Join(err, ctx.Err(), ignoreDone(tx.Rollback()))
 	}
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("commit: %w", err)
@@ -177,7 +186,7 @@ func (f *File) erase(ctx context.Context, tx *sql.Tx, m Mark) error {
 
 func (f *File) purge(ctx context.Context, m Mark) error {
 	var no int64
-	err := f.tx(ctx, func(tx *sql.Tx) (err error) {
+	err := f.tx(ctx, func(ctx context.Context, tx *sql.Tx) (err error) {
 		if no, _, err = tenantNo(ctx, tx, m.Tenant); err != nil {
 			return err
 		}
@@ -188,7 +197,7 @@ func (f *File) purge(ctx context.Context, m Mark) error {
 		return err
 	})
 	for more := err == nil; more && err == nil; {
-		err = f.tx(ctx, func(tx *sql.Tx) (err error) {
+		err = f.tx(ctx, func(ctx context.Context, tx *sql.Tx) (err error) {
 			more, err = f.effect.Purge(ctx, tx, no, m.Position, purgeChunk)
 			return err
 		})

@@ -41,11 +41,17 @@ type cell struct{ unit, kind, start, key int64 }
 type delta struct {
 	tenant int64
 	cells  map[cell]int64
-	actors map[int64]int64
+	actors map[int64]tally
+}
+
+// tally is what changes of an actor's row.
+type tally struct {
+	n      int64
+	sample eventstore.Position // one of its entries; 0 when none came
 }
 
 func newDelta(tenant int64) *delta {
-	return &delta{tenant: tenant, cells: map[cell]int64{}, actors: map[int64]int64{}}
+	return &delta{tenant: tenant, cells: map[cell]int64{}, actors: map[int64]tally{}}
 }
 
 func (d *delta) count(at eventstore.Micros, combo, actor, n int64) {
@@ -55,11 +61,17 @@ func (d *delta) count(at eventstore.Micros, combo, actor, n int64) {
 		d.cells[cell{u, byCombo, start, combo}] += n
 		d.cells[cell{u, byActor, start, actor}] += n
 	}
-	d.actors[actor] += n
+	t := d.actors[actor]
+	t.n += n
+	d.actors[actor] = t
 }
 
-// touch remembers an actor whose row is to go when nothing counts under it.
-func (d *delta) touch(actor int64) { d.actors[actor] += 0 }
+// seen remembers where an actor that was counted occurs.
+func (d *delta) seen(actor int64, at eventstore.Position) {
+	t := d.actors[actor]
+	t.sample = max(t.sample, at)
+	d.actors[actor] = t
+}
 
 // uncount takes away the first limit entries at or below last and tells how many there were and where they end.
 func (d *delta) uncount(ctx context.Context, tx *sql.Tx, tenant int64, last eventstore.Position, limit int) (n int, end eventstore.Position, err error) {
@@ -81,36 +93,42 @@ func (d *delta) uncount(ctx context.Context, tx *sql.Tx, tenant int64, last even
 
 // write adds the changes; cells and actors that come to nothing go.
 func (f *file) write(ctx context.Context, tx *sql.Tx, d *delta) error {
-	add, zero := tx.StmtContext(ctx, f.sql.add), tx.StmtContext(ctx, f.sql.zero)
-	for _, c := range slices.SortedFunc(maps.Keys(d.cells), compareCells) {
-		n := d.cells[c]
-		if n == 0 {
+	cells := slices.SortedFunc(maps.Keys(d.cells), compareCells)
+	values := make([]any, 0, 6*len(cells))
+	for _, c := range cells {
+		if n := d.cells[c]; n != 0 {
+			values = append(values, d.tenant, c.unit, c.kind, c.start, c.key, n)
+		}
+	}
+	if err := f.sql.add.Exec(ctx, tx, values); err != nil {
+		return fmt.Errorf("add to rollups: %w", err)
+	}
+	for _, c := range cells {
+		if d.cells[c] >= 0 {
 			continue
 		}
-		if _, err := add.ExecContext(ctx, d.tenant, c.unit, c.kind, c.start, c.key, n); err != nil {
-			return fmt.Errorf("add to rollup: %w", err)
-		}
-		if n > 0 {
-			continue
-		}
-		if _, err := zero.ExecContext(ctx, d.tenant, c.unit, c.kind, c.start, c.key); err != nil {
+		if _, err := tx.StmtContext(ctx, f.sql.zero).ExecContext(ctx, d.tenant, c.unit, c.kind, c.start, c.key); err != nil {
 			return fmt.Errorf("drop empty rollup: %w", err)
 		}
 	}
-	bump, drop := tx.StmtContext(ctx, f.sql.bump), tx.StmtContext(ctx, f.sql.drop)
-	for a, n := range d.actors {
-		if a == 0 {
+	return f.writeActors(ctx, tx, d)
+}
+
+func (f *file) writeActors(ctx context.Context, tx *sql.Tx, d *delta) error {
+	bump := tx.StmtContext(ctx, f.sql.bump)
+	for a, t := range d.actors {
+		if a == 0 || t.n == 0 {
 			continue
 		}
-		if n != 0 {
-			if _, err := bump.ExecContext(ctx, n, a); err != nil {
-				return fmt.Errorf("count of actor: %w", err)
-			}
+		if _, err := bump.ExecContext(ctx, t.n, t.sample, a); err != nil {
+			return fmt.Errorf("count of actor: %w", err)
 		}
-		if n <= 0 {
-			if _, err := drop.ExecContext(ctx, a); err != nil {
-				return fmt.Errorf("drop actor: %w", err)
-			}
+		if t.n > 0 {
+			continue
+		}
+		f.actors.Clear() // a row may go
+		if _, err := tx.StmtContext(ctx, f.sql.drop).ExecContext(ctx, a); err != nil {
+			return fmt.Errorf("drop actor: %w", err)
 		}
 	}
 	return nil

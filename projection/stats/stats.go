@@ -22,6 +22,7 @@ import (
 	"auditlog/migrations"
 	"auditlog/projection/find"
 	"auditlog/projection/readmodel"
+	"auditlog/projection/sqlbulk"
 )
 
 // Projection is the projector "stats" and answers query.Rollups.
@@ -57,18 +58,31 @@ type file struct {
 	*readmodel.File
 	ring tokens
 	sql  statements
+
+	combos readmodel.Numbers[combo]
+	actors readmodel.Numbers[actorKey]
 }
 
 // statements are prepared once on the writing connection.
-type statements struct{ combo, actor, entry, add, zero, bump, drop *sql.Stmt }
+type statements struct {
+	combo, actor, zero, bump, drop *sql.Stmt
+	entries, add                   *sqlbulk.Insert
+}
 
 func openFile(ctx context.Context, path string, deps readmodel.Deps) (*file, error) {
-	db, err := sqlitedb.Open(ctx, path, sqlitedb.Options{SecureDelete: true, Migrations: migrations.SQLite("stats")})
+	db, err := sqlitedb.Open(ctx, path, sqlitedb.Options{CacheKiB: 16 << 10, SecureDelete: true, Migrations: migrations.SQLite("stats")})
 	if err != nil {
 		return nil, err
 	}
 	f := &file{ring: deps.Opener.Ring}
 	f.File = readmodel.NewFile(db, deps, f)
+	if err := f.prepare(ctx); err != nil {
+		return nil, errors.Join(sqlitedb.Classify(fmt.Errorf("prepare stats: %w", err)), db.Close())
+	}
+	return f, nil
+}
+
+func (f *file) prepare(ctx context.Context) (err error) {
 	for _, s := range []struct {
 		to    **sql.Stmt
 		query string
@@ -77,31 +91,47 @@ func openFile(ctx context.Context, path string, deps readmodel.Deps) (*file, err
 			ON CONFLICT DO UPDATE SET action = excluded.action RETURNING no`},
 		{&f.sql.actor, `INSERT INTO actors (tenant, token, sample) VALUES (?, ?, ?)
 			ON CONFLICT DO UPDATE SET sample = excluded.sample RETURNING no`},
-		{&f.sql.entry, `INSERT OR IGNORE INTO entries (tenant, position, occurred, combo, actor) VALUES (?, ?, ?, ?, ?)`},
-		{&f.sql.add, `INSERT INTO rollups (tenant, unit, kind, start, key, n) VALUES (?, ?, ?, ?, ?, ?)
-			ON CONFLICT DO UPDATE SET n = n + excluded.n`},
 		{&f.sql.zero, `DELETE FROM rollups WHERE tenant = ? AND unit = ? AND kind = ? AND start = ? AND key = ? AND n = 0`},
-		{&f.sql.bump, `UPDATE actors SET entries = entries + ? WHERE no = ?`},
+		{&f.sql.bump, `UPDATE actors SET entries = entries + ?, sample = max(sample, ?) WHERE no = ?`},
 		{&f.sql.drop, `DELETE FROM actors WHERE no = ? AND entries = 0`},
 	} {
-		if *s.to, err = db.Write.PrepareContext(ctx, s.query); err != nil {
-			return nil, errors.Join(sqlitedb.Classify(fmt.Errorf("prepare stats: %w", err)), db.Close())
+		if *s.to, err = f.DB.Write.PrepareContext(ctx, s.query); err != nil {
+			return err
 		}
 	}
-	return f, nil
+	if f.sql.entries, err = sqlbulk.Prepare(ctx, f.DB.Write, `INSERT INTO entries (tenant, position, occurred, combo, actor)`, 5, ``); err != nil {
+		return err
+	}
+	f.sql.add, err = sqlbulk.Prepare(ctx, f.DB.Write, `INSERT INTO rollups (tenant, unit, kind, start, key, n)`, 6,
+		`ON CONFLICT DO UPDATE SET n = n + excluded.n`)
+	return err
+}
+
+// Forget implements readmodel.Effect.
+func (f *file) Forget() {
+	f.combos.Clear()
+	f.actors.Clear()
 }
 
 // Record implements readmodel.Effect.
 func (f *file) Record(ctx context.Context, tx *sql.Tx, tenant int64, records []entry.Opened) error {
+	had, err := countedBefore(ctx, tx, tenant, records)
+	if err != nil {
+		return err
+	}
 	d := newDelta(tenant)
-	combos, actors := map[combo]int64{}, map[string]int64{}
-	insert := tx.StmtContext(ctx, f.sql.entry)
+	known := map[string]int64{} // actors of this call, all of one tenant
+	rows := make([]any, 0, 5*len(records))
 	for _, r := range records {
-		c, err := f.comboNo(ctx, tx, combos, r)
+		if had[r.Position] {
+			continue
+		}
+		had[r.Position] = true
+		c, err := f.comboNo(ctx, tx, r)
 		if err != nil {
 			return err
 		}
-		a, err := f.actorNo(ctx, tx, actors, tenant, r)
+		a, err := f.actorNo(ctx, tx, known, tenant, r)
 		if err != nil {
 			return err
 		}
@@ -109,32 +139,57 @@ func (f *file) Record(ctx context.Context, tx *sql.Tx, tenant int64, records []e
 		if r.Pub.OccurredAt != nil {
 			occurred = *r.Pub.OccurredAt
 		}
-		done, err := insert.ExecContext(ctx, tenant, r.Position, occurred, c, a)
-		if err != nil {
-			return fmt.Errorf("insert entry: %w", err)
-		}
-		d.touch(a)
-		if n, err := done.RowsAffected(); err != nil || n == 0 { // counted before
-			continue
-		}
+		rows = append(rows, tenant, int64(r.Position), int64(occurred), c, a)
 		d.count(occurred, c, a, 1)
+		d.seen(a, r.Position)
+	}
+	if err := f.sql.entries.Exec(ctx, tx, rows); err != nil {
+		return fmt.Errorf("insert entries: %w", err)
 	}
 	return f.write(ctx, tx, d)
+}
+
+// countedBefore are the positions, about where the records are, whose entries are in the file.
+func countedBefore(ctx context.Context, tx *sql.Tx, tenant int64, records []entry.Opened) (had map[eventstore.Position]bool, err error) {
+	low, high := records[0].Position, records[0].Position
+	for _, r := range records {
+		low, high = min(low, r.Position), max(high, r.Position)
+	}
+	rows, err := tx.QueryContext(ctx, `SELECT position FROM entries WHERE tenant = ? AND position BETWEEN ? AND ?`, tenant, low, high)
+	if err != nil {
+		return nil, fmt.Errorf("counted entries: %w", err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	had = make(map[eventstore.Position]bool, len(records))
+	for rows.Next() {
+		var at eventstore.Position
+		if err := rows.Scan(&at); err != nil {
+			return nil, fmt.Errorf("counted entries: %w", err)
+		}
+		had[at] = true
+	}
+	return had, rows.Err()
 }
 
 // combo is what the public part says of an entry.
 type combo struct{ action, severity, outcome, resourceType string }
 
-func (f *file) comboNo(ctx context.Context, tx *sql.Tx, known map[combo]int64, r entry.Opened) (no int64, err error) {
+func (f *file) comboNo(ctx context.Context, tx *sql.Tx, r entry.Opened) (no int64, err error) {
 	c := combo{r.Pub.Action, r.Pub.Severity, r.Pub.Outcome, r.Pub.ResourceType}
-	if no, ok := known[c]; ok {
+	if no, ok := f.combos.Get(c); ok {
 		return no, nil
 	}
 	if err := tx.StmtContext(ctx, f.sql.combo).QueryRowContext(ctx, c.action, c.severity, c.outcome, c.resourceType).Scan(&no); err != nil {
 		return 0, fmt.Errorf("number of combination: %w", err)
 	}
-	known[c] = no
+	f.combos.Put(c, no)
 	return no, nil
+}
+
+// actorKey is an actor's token, with the number of its tenant.
+type actorKey struct {
+	tenant int64
+	token  [32]byte
 }
 
 // actorNo is the actor's number: 0 for one that is erased.
@@ -149,9 +204,15 @@ func (f *file) actorNo(ctx context.Context, tx *sql.Tx, known map[string]int64, 
 	if err != nil {
 		return 0, fmt.Errorf("token of actor: %w", err)
 	}
+	key := actorKey{tenant, token}
+	if no, ok := f.actors.Get(key); ok {
+		known[r.Priv.Actor.ID] = no
+		return no, nil
+	}
 	if err := tx.StmtContext(ctx, f.sql.actor).QueryRowContext(ctx, tenant, token[:], r.Position).Scan(&no); err != nil {
 		return 0, fmt.Errorf("number of actor: %w", err)
 	}
+	f.actors.Put(key, no)
 	known[r.Priv.Actor.ID] = no
 	return no, nil
 }

@@ -1,0 +1,49 @@
+// Package sqlbulk inserts many rows with few statements: for small rows a statement's own cost outweighs the row's.
+package sqlbulk
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+)
+
+// sizes are the numbers of rows that one statement takes, the largest first.
+var sizes = [...]int{64, 8, 1}
+
+// Insert is an INSERT statement for any number of rows, prepared on one connection.
+type Insert struct {
+	width int
+	stmts [len(sizes)]*sql.Stmt
+}
+
+// Prepare prepares "<head> VALUES (?, …), … <tail>" for rows of width values. The statements close with db.
+func Prepare(ctx context.Context, db *sql.DB, head string, width int, tail string) (*Insert, error) {
+	in := &Insert{width: width}
+	row := "(" + strings.TrimSuffix(strings.Repeat("?, ", width), ", ") + ")"
+	for i, n := range sizes {
+		query := head + " VALUES " + strings.TrimSuffix(strings.Repeat(row+", ", n), ", ") + " " + tail
+		var err error
+		if in.stmts[i], err = db.PrepareContext(ctx, query); err != nil {
+			return nil, fmt.Errorf("prepare %s: %w", head, err)
+		}
+	}
+	return in, nil
+}
+
+// Exec inserts rows in their order; values holds them one after the other.
+func (in *Insert) Exec(ctx context.Context, tx *sql.Tx, values []any) error {
+	for i, n := range sizes {
+		size := n * in.width
+		if len(values) < size {
+			continue
+		}
+		stmt := tx.StmtContext(ctx, in.stmts[i])
+		for ; len(values) >= size; values = values[size:] {
+			if _, err := stmt.ExecContext(ctx, values[:size]...); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
