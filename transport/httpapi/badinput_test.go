@@ -141,7 +141,7 @@ func badRows(w *world) []bad {
 	}
 	add("B5", 422, "unknown-field", post(entry(`,"TENANT_ID":"x"`)), post(entry(`,"Tenant_Id":"x"`)))
 	add("B5", 400, "duplicate-key", post(entry(`,"tenant_id":"x","TENANT_ID":"y"`)))
-	platform := w.tokenOf("", "admin")
+	platform, export := w.tokenOf("", "admin"), w.token("reader", "export")
 	tenant := func(token, body string) call {
 		return call{method: "POST", path: "/api/v1/tenants", token: token, body: body}
 	}
@@ -214,6 +214,13 @@ func badRows(w *world) []bad {
 	add("H3", 422, "unknown-parameter", list("severity[]=x"), list("colour=red"), list("metadata.=x"), list("Limit=5"))
 	add("H3", 400, "malformed", list("q=%zz"))
 	add("H3", 422, "query-too-costly", list(strings.Repeat("a=1&", 64)+"a=1"))
+	for _, path := range []string{"/api/v1/logs?", "/api/v1/logs/export?format=csv&", "/api/v1/logs/stream?"} {
+		for _, name := range []string{"q", "actor_id", "resource_id", "request_id", "session_id", "ip", "actor_type", "action", "resource_type", "severity", "outcome", "from", "kind"} {
+			add("H3", 422, "invalid", get(path+name+"=", export), get(path+name, export))
+		}
+	}
+	add("H3", 422, "invalid", list("q=%20%09"), list("cursor="), get("/api/v1/logs/stats?actor_id=", reader), get("/api/v1/tenants?cursor=", platform))
+	add("H3", 200, "", list("metadata.a=")) // the empty value is a value
 	for _, name := range []string{"q", "actor_id", "resource_id", "request_id", "session_id", "ip", "action", "resource_type", "metadata.a"} {
 		for _, value := range []string{`' OR 1=1 --`, `"}],"size":0`, `x'; DROP TABLE events;--`, `{"$ne":null}`, `NEAR(a b)`, `%`} {
 			add("H4", 200, "", list(name+"="+url.QueryEscape(value)))
@@ -244,7 +251,6 @@ func badRows(w *world) []bad {
 	}
 	add("I5", 400, "bad-idempotency-key", headed(post(goodEntry), "Content-Type", "application/json", "Idempotency-Key", "a", "Idempotency-Key", "b"))
 	add("I5", 422, "invalid", headed(bulk("", many(1)), "Content-Type", "application/json", "Idempotency-Key", "a"), bulk("?mode=some", many(1)))
-	export := w.token("reader", "export")
 	add("I7", 422, "invalid", get("/api/v1/logs/export?format=xlsx", export), get("/api/v1/logs/export", export), get("/api/v1/logs/export?format=bundle", export))
 	add("I7", 422, "unknown-parameter", get("/api/v1/logs/export?format=csv&rows=7", export))
 

@@ -155,7 +155,7 @@ func (p *param) schema() *huma.Schema {
 	case durationParam:
 		return &huma.Schema{Type: "string", Examples: []any{"500ms"}}
 	default:
-		return &huma.Schema{Type: "string", MaxLength: ptr(p.limit())}
+		return &huma.Schema{Type: "string", MinLength: ptr(1), MaxLength: ptr(p.limit())}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"auditlog/eventstore"
@@ -18,6 +19,7 @@ type param struct {
 	kind     paramKind
 	enum     []string // for enumerated kinds; also of each element of a list
 	fold     bool     // enum values in any case; kept in upper case
+	words    bool     // white space alone is as good as nothing
 	min, max int64    // for integers: inclusive; for text: max bytes
 	def      any      // shown in the documentation
 	required bool
@@ -76,12 +78,24 @@ func (p *param) convert(value string) (any, error) {
 	case durationParam:
 		return p.duration(value)
 	default:
-		if limit := p.limit(); len(value) > limit {
-			return nil, errors.New("must have at most " + strconv.Itoa(limit) + " bytes")
-		}
-		return value, nil
+		return p.text(value)
 	}
 }
+
+// text refuses what is empty, which would ask for everything; only in metadata an empty value is a value.
+func (p *param) text(value string) (any, error) {
+	limit := p.limit()
+	switch {
+	case len(value) > limit:
+		return nil, errors.New("must have at most " + strconv.Itoa(limit) + " bytes")
+	case p.kind == metadataParam:
+	case value == "", p.words && strings.TrimFunc(value, isBlank) == "":
+		return nil, errors.New("must not be empty; without the parameter nothing is asked of it")
+	}
+	return value, nil
+}
+
+func isBlank(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }
 
 func (p *param) limit() int {
 	if p.max > 0 {

@@ -27,7 +27,7 @@ var (
 
 // filters are what lists, exports and streams share.
 var filters = []param{
-	{name: "q", max: text.MaxQuery, doc: "words, all of which must be found in message, action, actor, resource, metadata, source or amendments"},
+	{name: "q", words: true, max: text.MaxQuery, doc: "words, all of which must be found in message, action, actor, resource, metadata, source or amendments"},
 	actorIDParam,
 	{name: "actor_type", kind: enumParam, enum: actorTypeNames, doc: "exactly this type"},
 	actionParam,
