@@ -72,6 +72,9 @@ func TestGoodTokens(t *testing.T) {
 		"at+jwt":             func(h, c map[string]any) { h["typ"] = "at+jwt" },
 		"audience list":      func(h, c map[string]any) { c["aud"] = []string{"other", Audience} },
 		"no iat":             func(h, c map[string]any) { delete(c, "iat") },
+		"a life of 24 h":     func(h, c map[string]any) { c["exp"] = epoch.Add(24 * time.Hour).Unix() },
+		"24 h and leeway":    func(h, c map[string]any) { c["exp"] = epoch.Add(24*time.Hour + Leeway).Unix() },
+		"24 h without iat":   func(h, c map[string]any) { delete(c, "iat"); c["exp"] = epoch.Add(24 * time.Hour).Unix() },
 		"exp within leeway":  func(h, c map[string]any) { c["exp"] = epoch.Add(-29 * time.Second).Unix() },
 		"nbf within leeway":  func(h, c map[string]any) { c["nbf"] = epoch.Add(29 * time.Second).Unix() },
 		"fractional seconds": func(h, c map[string]any) { c["exp"] = float64(epoch.Unix()) + 60.5 },
@@ -92,24 +95,31 @@ func TestGoodTokens(t *testing.T) {
 func TestRefusedTokens(t *testing.T) {
 	v := newVerifier(t, func() time.Time { return epoch })
 	for name, change := range map[string]func(h, c map[string]any){
-		"A2 alg none":          func(h, c map[string]any) { h["alg"] = "none" },
-		"A2 alg None":          func(h, c map[string]any) { h["alg"] = "None" },
-		"A2 alg HS512":         func(h, c map[string]any) { h["alg"] = "HS512" },
-		"A4 jwk":               func(h, c map[string]any) { h["jwk"] = map[string]any{"kty": "oct"} },
-		"A4 jku":               func(h, c map[string]any) { h["jku"] = "https://evil.example/keys" },
-		"A4 x5u":               func(h, c map[string]any) { h["x5u"] = "https://evil.example/cert" },
-		"A4 x5c":               func(h, c map[string]any) { h["x5c"] = []string{"AA=="} },
-		"A4 kid path":          func(h, c map[string]any) { h["kid"] = "../../x" },
-		"A4 kid sql":           func(h, c map[string]any) { h["kid"] = "' OR 1=1" },
-		"crit":                 func(h, c map[string]any) { h["crit"] = []string{"exp"} },
-		"A5 exp past":          func(h, c map[string]any) { c["exp"] = epoch.Add(-31 * time.Second).Unix() },
-		"A5 exp missing":       func(h, c map[string]any) { delete(c, "exp") },
-		"A5 exp null":          func(h, c map[string]any) { c["exp"] = nil },
-		"A5 exp string":        func(h, c map[string]any) { c["exp"] = fmt.Sprint(epoch.Add(time.Hour).Unix()) },
-		"A5 exp negative":      func(h, c map[string]any) { c["exp"] = -1 },
-		"A5 exp 1e300":         func(h, c map[string]any) { c["exp"] = json.Number("1e300") },
-		"A5 nbf future":        func(h, c map[string]any) { c["nbf"] = epoch.Add(31 * time.Second).Unix() },
-		"A5 iat future":        func(h, c map[string]any) { c["iat"] = epoch.Add(31 * time.Second).Unix() },
+		"A2 alg none":        func(h, c map[string]any) { h["alg"] = "none" },
+		"A2 alg None":        func(h, c map[string]any) { h["alg"] = "None" },
+		"A2 alg HS512":       func(h, c map[string]any) { h["alg"] = "HS512" },
+		"A4 jwk":             func(h, c map[string]any) { h["jwk"] = map[string]any{"kty": "oct"} },
+		"A4 jku":             func(h, c map[string]any) { h["jku"] = "https://evil.example/keys" },
+		"A4 x5u":             func(h, c map[string]any) { h["x5u"] = "https://evil.example/cert" },
+		"A4 x5c":             func(h, c map[string]any) { h["x5c"] = []string{"AA=="} },
+		"A4 kid path":        func(h, c map[string]any) { h["kid"] = "../../x" },
+		"A4 kid sql":         func(h, c map[string]any) { h["kid"] = "' OR 1=1" },
+		"crit":               func(h, c map[string]any) { h["crit"] = []string{"exp"} },
+		"A5 exp past":        func(h, c map[string]any) { c["exp"] = epoch.Add(-31 * time.Second).Unix() },
+		"A5 exp missing":     func(h, c map[string]any) { delete(c, "exp") },
+		"A5 exp null":        func(h, c map[string]any) { c["exp"] = nil },
+		"A5 exp string":      func(h, c map[string]any) { c["exp"] = fmt.Sprint(epoch.Add(time.Hour).Unix()) },
+		"A5 exp negative":    func(h, c map[string]any) { c["exp"] = -1 },
+		"A5 exp 1e300":       func(h, c map[string]any) { c["exp"] = json.Number("1e300") },
+		"A5 nbf future":      func(h, c map[string]any) { c["nbf"] = epoch.Add(31 * time.Second).Unix() },
+		"A5 iat future":      func(h, c map[string]any) { c["iat"] = epoch.Add(31 * time.Second).Unix() },
+		"life beyond 24 h":   func(h, c map[string]any) { c["exp"] = epoch.Add(24*time.Hour + Leeway + time.Second).Unix() },
+		"long life, old iat": func(h, c map[string]any) { c["iat"] = epoch.Add(-24 * time.Hour).Unix() },
+		"long life, no iat": func(h, c map[string]any) {
+			delete(c, "iat")
+			c["exp"] = epoch.Add(24*time.Hour + Leeway + time.Second).Unix()
+		},
+		"life up to 9999":      func(h, c map[string]any) { c["exp"] = maxSeconds; c["iat"] = 0 },
 		"A6 aud wrong":         func(h, c map[string]any) { c["aud"] = "other" },
 		"A6 aud missing":       func(h, c map[string]any) { delete(c, "aud") },
 		"A6 aud of ID token":   func(h, c map[string]any) { c["aud"] = "web-client"; c["nonce"] = "n" },
@@ -208,6 +218,13 @@ func TestMintedTokensVerify(t *testing.T) {
 	p, err := v.Verify(context.Background(), tok)
 	if err != nil || p.Roles != Reader || !p.Export || !p.Expires.Equal(epoch.Add(time.Hour)) {
 		t.Fatalf("got %+v, %v", p, err)
+	}
+	longest := Grant{Issuer: issuer, Subject: "dev", Roles: []string{"reader"}, Tenant: tenantA, IssuedAt: epoch.Add(999 * time.Millisecond), TTL: MaxLife}
+	if tok, err = Mint(secret, longest); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := v.Verify(context.Background(), tok); err != nil {
+		t.Errorf("the longest life: %v", err)
 	}
 	tok, err = Mint(secret, Grant{Issuer: issuer, Subject: "root", Roles: []string{"admin"}, IssuedAt: epoch, TTL: time.Hour})
 	if err != nil {

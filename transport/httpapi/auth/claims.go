@@ -50,6 +50,17 @@ func (c *claims) GetIssuer() (string, error)                   { return c.Iss, n
 func (c *claims) GetSubject() (string, error)                  { return c.Sub, nil }
 func (c *claims) GetAudience() (jwt.ClaimStrings, error)       { return c.Aud, nil }
 
+// checkLife refuses tokens that are good for too long, counted from their issue, or from now when that is not told.
+func (c *claims) checkLife(now time.Time) error {
+	if c.Iat.at != nil {
+		now = c.Iat.at.Time
+	}
+	if life := c.Exp.at.Sub(now); life > MaxLife+Leeway {
+		return errorf("a token that is good for %v", life)
+	}
+	return nil
+}
+
 // maxSubject bounds sub, which is stored with every entry its bearer writes, in bytes.
 const maxSubject = 255
 

@@ -19,6 +19,9 @@ const MinSecret = 32
 // Leeway is how far the issuer's clock may be off.
 const Leeway = 30 * time.Second
 
+// MaxLife is the longest time for which a token may be good, beside Leeway: what cannot be taken back must end soon.
+const MaxLife = 24 * time.Hour
+
 // HS256 verifies tokens that were signed with a shared secret. Verified ones are remembered by their hash until they
 // expire, so that a busy client pays for the signature once.
 type HS256 struct {
@@ -61,6 +64,9 @@ func (v *HS256) Verify(_ context.Context, token string) (*Principal, error) {
 	}
 	var c claims
 	if _, err := v.parser.ParseWithClaims(token, &c, v.key); err != nil {
+		return nil, refused(err)
+	}
+	if err := c.checkLife(v.now()); err != nil {
 		return nil, refused(err)
 	}
 	p, err := c.principal()
