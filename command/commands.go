@@ -12,6 +12,7 @@ import (
 // Store is what commands ask of an event store beside appending, which goes through an Appender.
 type Store interface {
 	Tenant(ctx context.Context, id eventstore.TenantID) (eventstore.Tenant, error)
+	TenantBySlug(ctx context.Context, slug string) (eventstore.Tenant, error)
 	CreateTenant(ctx context.Context, t eventstore.Tenant, created eventstore.Draft) (eventstore.Tenant, error)
 	Get(ctx context.Context, tenant eventstore.TenantID, id eventstore.EventID) (eventstore.Event, error)
 	ReadPositions(ctx context.Context, tenant eventstore.TenantID, at []eventstore.Position) ([]eventstore.Event, error)

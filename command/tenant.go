@@ -25,6 +25,13 @@ func (c *Commands) CreateTenant(ctx context.Context, who Caller, n NewTenant) (e
 	t := eventstore.Tenant{
 		ID: eventstore.TenantID(uuid.Must(uuid.NewV7())), Slug: n.Slug, Name: n.Name, Status: StatusActive, RetentionDays: n.RetentionDays,
 	}
+	switch _, err := c.store.TenantBySlug(ctx, n.Slug); {
+	case err == nil:
+		return eventstore.Tenant{}, fault.At(fault.Conflict, "/slug", "a tenant has this slug already")
+	case !fault.Is(err, fault.NotFound):
+		return eventstore.Tenant{}, err
+	}
+	// Keys come first, so that a tenant that exists can be written to.
 	if err := c.ring.CreateTenant(ctx, t.ID); err != nil {
 		return eventstore.Tenant{}, fmt.Errorf("create the keys of a tenant: %w", err)
 	}

@@ -508,8 +508,12 @@ func TestCreateTenant(t *testing.T) {
 	if w.tenant.Status != command.StatusActive || w.tenant.CreatedAt != eventstore.MicrosOf(noon) {
 		t.Errorf("tenant is %+v", w.tenant)
 	}
+	keys := w.keyFolders()
 	if _, err := w.CreateTenant(ctx, command.Caller{Sub: "root"}, command.NewTenant{Slug: "demo", Name: "n", RetentionDays: 90}); !fault.Is(err, fault.Conflict) {
 		t.Errorf("B7 known slug: got %v", err)
+	}
+	if got := w.keyFolders(); got != keys {
+		t.Errorf("a refused tenant left %d key folders", got-keys)
 	}
 }
 

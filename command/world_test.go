@@ -2,6 +2,7 @@ package command_test
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
@@ -24,6 +25,7 @@ func (c *clock) advance(d time.Duration) { c.micros.Add(d.Microseconds()) }
 
 // world is the write side on a real store and keyring.
 type world struct {
+	keys   string // the keyring's folder
 	tb     testing.TB
 	clock  *clock
 	store  *sqlite.Store
@@ -43,9 +45,9 @@ func newWorld(tb testing.TB) *world {
 func newWorldOver(tb testing.TB, between func(command.Log) command.Log, o command.AppenderOptions) *world {
 	tb.Helper()
 	ctx, dir := context.Background(), tb.TempDir()
-	w := &world{tb: tb, clock: &clock{}}
+	w := &world{tb: tb, clock: &clock{}, keys: filepath.Join(dir, "keys")}
 	w.clock.set(noon)
-	driver, err := file.Open(filepath.Join(dir, "keys"))
+	driver, err := file.Open(w.keys)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -70,6 +72,16 @@ func newWorldOver(tb testing.TB, between func(command.Log) command.Log, o comman
 	w.tenant = w.newTenant("demo")
 	w.writer = command.Caller{Tenant: w.tenant.ID, Sub: "svc-writer", Roles: []string{"writer"}}
 	return w
+}
+
+// keyFolders counts what lies in the keyring's folder: the master key and a folder for each tenant.
+func (w *world) keyFolders() int {
+	w.tb.Helper()
+	entries, err := os.ReadDir(w.keys)
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	return len(entries)
 }
 
 func (w *world) newTenant(slug string) eventstore.Tenant {

@@ -41,6 +41,8 @@ type Store interface {
 	CreateTenant(ctx context.Context, t Tenant, created Draft) (Tenant, error)
 	// Tenant is one tenant by id.
 	Tenant(ctx context.Context, id TenantID) (Tenant, error)
+	// TenantBySlug is one tenant by its slug.
+	TenantBySlug(ctx context.Context, slug string) (Tenant, error)
 	// Tenants is a page of all tenants in order of creation, above after (zero: from the first).
 	Tenants(ctx context.Context, after TenantID, limit int) ([]Tenant, error)
 

@@ -74,7 +74,16 @@ func (s *Store) one(w *writer, build func(at eventstore.Micros) (int64, *eventst
 
 // Tenant is one tenant by id.
 func (s *Store) Tenant(ctx context.Context, id eventstore.TenantID) (eventstore.Tenant, error) {
-	t, no, err := scanTenant(s.read.tenant.QueryRowContext(ctx, id[:]))
+	return s.oneTenant(s.read.tenant.QueryRowContext(ctx, id[:]))
+}
+
+// TenantBySlug is one tenant by its slug.
+func (s *Store) TenantBySlug(ctx context.Context, slug string) (eventstore.Tenant, error) {
+	return s.oneTenant(s.db.Read.QueryRowContext(ctx, `SELECT `+tenantColumns+` FROM tenants WHERE slug = ?`, slug))
+}
+
+func (s *Store) oneTenant(row *sql.Row) (eventstore.Tenant, error) {
+	t, no, err := scanTenant(row)
 	if errors.Is(err, sql.ErrNoRows) {
 		return eventstore.Tenant{}, errNoTenant
 	}

@@ -17,7 +17,7 @@ import (
 var (
 	storeMethods = []string{
 		"About", "Append", "Appended", "Close", "CreateTenant", "Get", "Head", "Ping", "PositionAt", "Purges",
-		"ReadPositions", "ReadShard", "ReadTenant", "ShardHead", "Shards", "Tenant", "Tenants",
+		"ReadPositions", "ReadShard", "ReadTenant", "ShardHead", "Shards", "Tenant", "TenantBySlug", "Tenants",
 	}
 	lifecycleMethods = []string{"Doomed", "Matching", "Purge", "Remove", "RemovedLeaf"}
 )

@@ -120,6 +120,9 @@ func (b *bench) checkTenantList(x, y eventstore.TenantID) {
 			if same, err := b.Tenant(b.ctx, t.ID); err != nil || same != t {
 				b.Errorf("Tenant: %+v, %v; in the list %+v", same, err, t)
 			}
+			if same, err := b.TenantBySlug(b.ctx, t.Slug); err != nil || same != t {
+				b.Errorf("TenantBySlug: %+v, %v; in the list %+v", same, err, t)
+			}
 		}
 	}
 	if len(all) != 3 || all[0] != x || all[1] != y || all[2] != z {
@@ -136,6 +139,7 @@ func (b *bench) checkTenantList(x, y eventstore.TenantID) {
 	if mustShardHead(b) != head {
 		b.Errorf("a refused tenant left an event")
 	}
+	b.wantKind("a slug that nobody has", errOf(b.TenantBySlug(b.ctx, "nobody")), fault.NotFound)
 	b.wantKind("a refused tenant", errOf(b.Tenant(b.ctx, taken.ID)), fault.NotFound)
 }
 

@@ -174,23 +174,12 @@ func (a *App) stop(ctx context.Context) error {
 
 // EnsureTenant is the tenant of that slug, created when there is none.
 func (a *App) EnsureTenant(ctx context.Context, slug, name string) (eventstore.Tenant, error) {
-	t, err := a.commands.CreateTenant(ctx, command.Caller{Sub: "auditlog serve", Roles: []string{"admin"}},
-		command.NewTenant{Slug: slug, Name: name, RetentionDays: command.DefaultRetentionDays})
-	if !fault.Is(err, fault.Conflict) {
+	t, err := a.files.store.TenantBySlug(ctx, slug)
+	if !fault.Is(err, fault.NotFound) {
 		return t, err
 	}
-	for after := (eventstore.TenantID{}); ; {
-		page, err := a.files.store.Tenants(ctx, after, 500)
-		if err != nil || len(page) == 0 {
-			return eventstore.Tenant{}, errors.Join(fmt.Errorf("tenant %s exists and is not listed", slug), err)
-		}
-		for _, t := range page {
-			if t.Slug == slug {
-				return t, nil
-			}
-		}
-		after = page[len(page)-1].ID
-	}
+	return a.commands.CreateTenant(ctx, command.Caller{Sub: "auditlog serve", Roles: []string{"admin"}},
+		command.NewTenant{Slug: slug, Name: name, RetentionDays: command.DefaultRetentionDays})
 }
 
 // Token mints a token that this service accepts.
