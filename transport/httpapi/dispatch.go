@@ -44,8 +44,8 @@ func (s *Server) startClock(w http.ResponseWriter, r *request) {
 
 // admit checks credential, tenant, role, representation and parameters.
 func (s *Server) admit(c echo.Context, rt *route) (*request, error) {
-	if other := s.literals[c.Request().URL.Path]; other != "" && strings.Contains(rt.path, ":") {
-		return nil, methodError(c, other) // e.g. GET /logs/bulk, which would be taken for an id
+	if s.allow.literal[c.Request().URL.Path] != "" && strings.Contains(rt.path, ":") {
+		return nil, errMethod // e.g. GET /logs/bulk, which would be taken for an id
 	}
 	r := &request{Request: c.Request(), route: rt, id: c.Response().Header().Get("X-Request-Id"), ctx: c.Request().Context(), stop: func() {}}
 	r.given = clientRequestID(r.Header)
@@ -181,12 +181,6 @@ func (rt *route) answerTypes() []string {
 		}
 	}
 	return types
-}
-
-// methodError is 405 with the methods that the path knows.
-func methodError(c echo.Context, allow string) error {
-	c.Response().Header().Set("Allow", allow)
-	return fault.New(fault.Method, "this path does not know the method; see Allow")
 }
 
 // securityHeaders go with every answer.

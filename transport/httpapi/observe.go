@@ -67,6 +67,9 @@ func (s *Server) answerError(c echo.Context, id string, err error) (aborted bool
 	if w.Committed {
 		return true
 	}
+	if f.Kind == fault.Method {
+		w.Header()["Allow"] = []string{s.allow.of(echo.GetPath(c.Request()))} // the router's own list knows nothing of ids that are names
+	}
 	writeBy(w, s.cfg.WriteTimeout)
 	writeProblem(w, id, err)
 	return false
@@ -74,7 +77,10 @@ func (s *Server) answerError(c echo.Context, id string, err error) (aborted bool
 
 func (s *Server) log(c echo.Context, id string, start time.Time, aborted bool) {
 	w, r := c.Response(), c.Request()
-	path := c.Path()
+	path, size := c.Path(), w.Size
+	if r.Method == http.MethodHead {
+		size = 0 // net/http drops what was written
+	}
 	if !s.known[path] {
 		path = "unknown"
 	}
@@ -85,7 +91,7 @@ func (s *Server) log(c echo.Context, id string, start time.Time, aborted bool) {
 	}
 	s.deps.Log.LogAttrs(ctx, slog.LevelInfo, "request",
 		slog.String("method", method(r.Method)), slog.String("route", path), slog.Int("status", w.Status),
-		slog.Duration("duration", time.Since(start)), slog.Int64("bytes", w.Size), slog.Bool("cut", aborted), slog.String("request_id", id))
+		slog.Duration("duration", time.Since(start)), slog.Int64("bytes", size), slog.Bool("cut", aborted), slog.String("request_id", id))
 }
 
 // method is the request's method, or "other": it is the client's text.
@@ -103,8 +109,8 @@ const (
 	maxHeaders     = 100
 )
 
-// guard refuses heads that net/http let pass, and methods that no path here knows.
-func guard(next echo.HandlerFunc) echo.HandlerFunc {
+// guard refuses heads that net/http let pass, and answers the methods that no route takes.
+func (s *Server) guard(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r := c.Request()
 		size, count := 0, 0
@@ -117,8 +123,9 @@ func guard(next echo.HandlerFunc) echo.HandlerFunc {
 		if size > maxHeaderBytes || count > maxHeaders {
 			return fault.Newf(fault.HeadersTooLarge, "headers have at most %d bytes and %d lines", maxHeaderBytes, maxHeaders)
 		}
-		if r.Method == http.MethodTrace || r.Method == http.MethodConnect {
-			return methodError(c, "GET, POST, PATCH, DELETE")
+		switch r.Method {
+		case http.MethodOptions, http.MethodTrace, http.MethodConnect:
+			return s.unrouted(c)
 		}
 		return next(c)
 	}

@@ -29,7 +29,8 @@ func describe(table []route, version string) []byte {
 	doc := &huma.OpenAPI{
 		OpenAPI: "3.1.0",
 		Info: &huma.Info{Title: "auditlog", Version: version, Description: "A multi-tenant audit log. Times are RFC 3339 in UTC with six digits; errors are problem " +
-			"documents (RFC 9457); the tenant comes from the credential."},
+			"documents (RFC 9457); the tenant comes from the credential. HEAD is answered as GET without the body, but for exports, streams and replays. OPTIONS " +
+			"lists a path's methods."},
 		Servers: []*huma.Server{{URL: "/", Description: "this server"}},
 		Tags: []*huma.Tag{{Name: "Write", Description: "Record and amend."}, {Name: "Read", Description: "Search, count, export, watch, replay."},
 			{Name: "Manage", Description: "Erase and clean up."}, {Name: "Tenants", Description: "Create and list."}},

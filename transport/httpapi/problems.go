@@ -117,7 +117,7 @@ func faultOf(err error) *fault.Error {
 	case errors.As(err, &router) && router.Code == http.StatusNotFound:
 		return fault.New(fault.NotFound, "there is nothing at this path")
 	case errors.As(err, &router) && router.Code == http.StatusMethodNotAllowed:
-		return fault.New(fault.Method, "this path does not know the method; see Allow")
+		return errMethod
 	case errors.As(err, &large):
 		return fault.Newf(fault.TooLarge, "the body has more than %d bytes", large.Limit)
 	case errors.Is(err, os.ErrDeadlineExceeded):

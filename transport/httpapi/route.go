@@ -85,4 +85,8 @@ type request struct {
 // Context ends with the client, and with the time that the route has once its request was read.
 func (r *request) Context() context.Context { return r.ctx }
 
+// hasHead tells whether HEAD answers as GET does, without the body: everywhere but where the body is the whole point, and
+// its length and end are not known before it is made.
+func (rt *route) hasHead() bool { return rt.method == http.MethodGet && rt.timeout != unbounded }
+
 func typeOf[T any]() reflect.Type { return reflect.TypeFor[T]() }

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -21,8 +20,8 @@ type Server struct {
 	echo     *echo.Echo
 	http     *http.Server
 	table    []route
-	literals map[string]string // Allow of every path without a parameter
-	known    map[string]bool   // paths of Echo's routes, for labels
+	allow    allowed
+	known    map[string]bool // paths of Echo's routes, for labels
 	openapi  []byte
 	tickets  *tickets
 	streams  *streams
@@ -41,7 +40,6 @@ func New(deps Deps, cfg Config) *Server {
 		deps: deps, cfg: cfg, table: routes(cfg), tickets: newTickets(cfg.Stream.TicketLife, cfg.Now),
 		streams: newStreams(cfg.Stream), metrics: newMetrics(deps.Metrics),
 	}
-	s.literals = allowOfLiterals(s.table)
 	s.openapi = describe(s.table, cfg.Version)
 	s.echo = s.newEcho()
 	s.http = &http.Server{
@@ -60,11 +58,16 @@ func (s *Server) newEcho() *echo.Echo {
 	e.HideBanner, e.HidePort = true, true
 	e.Logger.SetOutput(discard{})
 	e.HTTPErrorHandler = func(error, echo.Context) {} // observe answers errors itself
-	e.Pre(s.observe, guard)
+	e.Pre(s.observe, s.guard)
 	for i := range s.table {
-		e.Add(s.table[i].method, s.table[i].path, s.serve(&s.table[i]))
+		rt := &s.table[i]
+		e.Add(rt.method, rt.path, s.serve(rt))
+		if rt.hasHead() {
+			e.HEAD(rt.path, s.serve(rt))
+		}
 	}
 	s.addPages(e)
+	s.allow = newAllowed(e.Routes())
 	s.known = map[string]bool{}
 	for _, r := range e.Routes() {
 		s.known[r.Path] = true
@@ -76,22 +79,6 @@ func (s *Server) newEcho() *echo.Echo {
 type discard struct{}
 
 func (discard) Write(p []byte) (int, error) { return len(p), nil }
-
-// allowOfLiterals lists the methods of every path that has no parameter.
-func allowOfLiterals(table []route) map[string]string {
-	allow := map[string]string{}
-	for i := range table {
-		path := table[i].path
-		if strings.Contains(path, ":") {
-			continue
-		}
-		if allow[path] != "" {
-			allow[path] += ", "
-		}
-		allow[path] += table[i].method
-	}
-	return allow
-}
 
 // Handler is the whole server without a listener, for tests and for embedding.
 func (s *Server) Handler() http.Handler { return s.echo }
