@@ -10,14 +10,20 @@ import (
 	"auditlog/eventstore"
 )
 
-// maxGroup bounds the events of a group, and so what one transaction of a projector holds and how long it lasts.
-const maxGroup = 4096
+const (
+	// maxGroup bounds the events of a group, and so what one transaction of a projector holds and how long it lasts.
+	maxGroup = 4096
+	// gathering is how long a group lets others join when the one before it was of several: the messages of an envelope
+	// come one by one as they are decoded.
+	gathering = 5 * time.Millisecond
+)
 
 // lane applies the envelopes of one shard one after the other, so that a bisection ends in one piece. Those that arrive
 // meanwhile wait, and go together as far as they adjoin: a transaction costs about the same for many events as for few.
 type lane struct {
 	mu        sync.Mutex // held while something is applied
 	delivered time.Time  // when the bus last brought something new; guarded by mu
+	crowded   bool       // the last group was of several envelopes; guarded by mu
 
 	queue   sync.Mutex // guards waiting; taken with or without mu, never before it
 	waiting []*ticket
@@ -37,8 +43,14 @@ func (r *Runner) lead(ctx context.Context, l *lane, t *ticket) error {
 	if t.alone {
 		return r.apply(ctx, t.env)
 	}
+	if l.crowded {
+		if err := sleep(ctx, gathering); err != nil {
+			l.take(t)
+			return err
+		}
+	}
 	group := l.take(t)
-	if len(group) == 1 {
+	if l.crowded = len(group) > 1; !l.crowded {
 		return r.apply(ctx, t.env)
 	}
 	start, env := time.Now(), merge(group)

@@ -24,6 +24,7 @@ type Options struct {
 	ReadConns    int   // size of the read pool; default 4
 	CacheKiB     int   // page cache per connection; default 8 MiB for the writer, a quarter of it for a reader
 	SecureDelete bool  // overwrite what is deleted with zeros
+	Checkpoint   int   // pages in the WAL at which a commit folds it back into the file; default 1,000, SQLite's own
 	Migrations   fs.FS // numbered goose files; nil for none
 }
 
@@ -91,6 +92,9 @@ func (o Options) dsn(path string, write bool) string {
 	}
 	if write {
 		q.Set("_txlock", "immediate")
+		if o.Checkpoint > 0 {
+			pragma("wal_autocheckpoint(" + strconv.Itoa(o.Checkpoint) + ")")
+		}
 	} else {
 		pragma("query_only(ON)")
 	}

@@ -76,7 +76,7 @@ type tokenKey struct {
 
 func openFile(ctx context.Context, path string, deps readmodel.Deps) (*file, error) {
 	db, err := sqlitedb.Open(ctx, path, sqlitedb.Options{
-		ReadConns: 2, CacheKiB: 16 << 10, SecureDelete: true, Migrations: migrations.SQLite("find"),
+		ReadConns: 2, CacheKiB: 16 << 10, Checkpoint: 4096, SecureDelete: true, Migrations: migrations.SQLite("find"),
 	})
 	if err != nil {
 		return nil, err

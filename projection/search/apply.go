@@ -8,6 +8,7 @@ import (
 
 	"auditlog/eventstore"
 	"auditlog/projection"
+	"auditlog/projection/sqlbulk"
 	"auditlog/projection/sqlprogress"
 )
 
@@ -57,7 +58,8 @@ type writer struct {
 	shard    eventstore.Shard                    // whose ranges changed
 	ranges   projection.Ranges                   // nil: none changed
 	scrub    bool                                // what was removed must leave the write-ahead log, too
-	insert   [len(inserts)]*sql.Stmt
+	docs     []any                               // rows to insert, see inserts
+	tokens   []any
 }
 
 type tenantState struct {
@@ -65,19 +67,20 @@ type tenantState struct {
 	purged eventstore.Position
 }
 
-// write runs a transaction, and after its commit lets the file know what became of it.
+// write runs a transaction, and after its commit lets the file know what became of it. The end of ctx rolls it back and
+// fails its next statement; statements are not watched one by one, which would cost each a goroutine.
 func (f *file) write(ctx context.Context, do func(*writer) error) error {
 	tx, err := f.Write.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("write search index: %w", err)
 	}
-	w := &writer{ctx: ctx, f: f, tx: tx, composer: newComposer(), tenants: map[eventstore.TenantID]tenantState{}}
+	w := &writer{ctx: context.WithoutCancel(ctx), f: f, tx: tx, composer: newComposer(), tenants: map[eventstore.TenantID]tenantState{}}
 	err = tx.QueryRowContext(ctx, `SELECT ifnull(max(id), -1) FROM docs`).Scan(&w.newest)
 	if err == nil {
 		err = do(w)
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("write search index: %w", err), tx.Rollback())
+		return errors.Join(fmt.Errorf("write search index: %w", err), ctx.Err(), tx.Rollback())
 	}
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("write search index: %w", err)
@@ -97,16 +100,22 @@ func (f *file) write(ctx context.Context, do func(*writer) error) error {
 	return nil
 }
 
+// putAll writes documents, ascending by id and one per id.
 func (w *writer) putAll(documents []document) error {
+	w.docs = make([]any, 0, 7*len(documents))
+	w.tokens = make([]any, 0, 2*len(documents))
 	for i := range documents {
 		if err := w.put(&documents[i]); err != nil {
 			return err
 		}
 	}
-	return nil
+	if err := w.f.inserts.docs.Exec(w.ctx, w.tx, w.docs); err != nil {
+		return err
+	}
+	return w.f.inserts.tokens.Exec(w.ctx, w.tx, w.tokens)
 }
 
-// put writes a document unless it is purged or a newer one is there.
+// put makes room for a document and its rows, unless it is purged or a newer one is there.
 func (w *writer) put(d *document) error {
 	t, err := w.tenant(d.tenant)
 	if err != nil || d.position <= t.purged {
@@ -114,7 +123,7 @@ func (w *writer) put(d *document) error {
 	}
 	if d.id <= w.newest {
 		var version eventstore.Position
-		err := w.tx.QueryRowContext(w.ctx, `SELECT version FROM docs WHERE id = ?`, d.id).Scan(&version)
+		err := w.tx.StmtContext(w.ctx, w.f.inserts.version).QueryRowContext(w.ctx, d.id).Scan(&version)
 		switch {
 		case errors.Is(err, sql.ErrNoRows):
 		case err != nil:
@@ -128,26 +137,27 @@ func (w *writer) put(d *document) error {
 			}
 		}
 	}
-	if err := w.exec(0, d.id, t.num, d.kind, d.position, d.version, d.occurredAt, d.recordedAt); err != nil {
-		return err
-	}
-	return w.exec(1, d.id, string(w.composer.compose(d, t.num)))
+	w.docs = append(w.docs, d.id, t.num, d.kind, int64(d.position), int64(d.version), int64(d.occurredAt), int64(d.recordedAt))
+	w.tokens = append(w.tokens, d.id, string(w.composer.compose(d, t.num)))
+	return nil
 }
 
-var inserts = [...]string{
-	`INSERT INTO docs (id, tenant, kind, position, version, occurred_at, recorded_at) VALUES (?, ?, ?, ?, ?, ?, ?)`,
-	`INSERT INTO tokens (rowid, t) VALUES (?, ?)`,
+// inserts are what every document takes, prepared once on the writing connection.
+type inserts struct {
+	docs, tokens *sqlbulk.Insert
+	version      *sql.Stmt
 }
 
-// exec runs one of inserts, prepared once in a transaction.
-func (w *writer) exec(i int, args ...any) (err error) {
-	if w.insert[i] == nil {
-		if w.insert[i], err = w.tx.PrepareContext(w.ctx, inserts[i]); err != nil { // closed with the transaction
-			return err
-		}
+func prepareInserts(ctx context.Context, db *sql.DB) (in inserts, err error) {
+	in.docs, err = sqlbulk.Prepare(ctx, db, `INSERT INTO docs (id, tenant, kind, position, version, occurred_at, recorded_at)`, 7, ``)
+	if err != nil {
+		return in, err
 	}
-	_, err = w.insert[i].ExecContext(w.ctx, args...)
-	return err
+	if in.tokens, err = sqlbulk.Prepare(ctx, db, `INSERT INTO tokens (rowid, t)`, 2, ``); err != nil {
+		return in, err
+	}
+	in.version, err = db.PrepareContext(ctx, `SELECT version FROM docs WHERE id = ?`)
+	return in, err
 }
 
 // remove takes a document out. Its bytes are overwritten in the file; scrub empties the log.

@@ -51,7 +51,7 @@ func applyAll(b *testing.B, x *search.Index, log *searchtest.Log, step eventstor
 
 // BenchmarkApply is the time for one entry, in envelopes of 200 as the relay sends and in pages of 4,000 as a rebuild does.
 func BenchmarkApply(b *testing.B) {
-	for _, step := range []eventstore.Offset{200, 4000} {
+	for _, step := range []eventstore.Offset{200, 2000, 4000} {
 		b.Run(fmt.Sprint(step), func(b *testing.B) {
 			log := searchtest.NewLog(b)
 			entries(log, b.N)

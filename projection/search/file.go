@@ -25,6 +25,8 @@ type file struct {
 	opener Opener
 	shards int64
 
+	inserts inserts
+
 	scrubbing sync.Mutex // held while the log is emptied
 
 	mu      sync.Mutex
@@ -34,13 +36,13 @@ type file struct {
 }
 
 func openFile(ctx context.Context, path string, store Store, opener Opener) (*file, error) {
-	db, err := sqlitedb.Open(ctx, path, sqlitedb.Options{SecureDelete: true, CacheKiB: 64 << 10, Migrations: migrations.SQLite("search")})
+	db, err := sqlitedb.Open(ctx, path, sqlitedb.Options{SecureDelete: true, CacheKiB: 64 << 10, Checkpoint: 8192, Migrations: migrations.SQLite("search")})
 	if err != nil {
 		return nil, err
 	}
 	f := &file{DB: db, store: store, opener: opener, shards: int64(store.Shards()),
 		ranges: map[eventstore.Shard]projection.Ranges{}, tenants: map[eventstore.TenantID]int64{}}
-	if err := f.prepare(ctx); err != nil {
+	if err := f.ready(ctx); err != nil {
 		return nil, errors.Join(sqlitedb.Classify(fmt.Errorf("open %s: %w", path, err)), db.Close())
 	}
 	return f, nil
@@ -61,6 +63,15 @@ func (f *file) prepare(ctx context.Context) error {
 	}
 	f.dirty = true
 	return f.scrub(ctx)
+}
+
+// ready prepares statements.
+func (f *file) ready(ctx context.Context) (err error) {
+	if err := f.prepare(ctx); err != nil {
+		return err
+	}
+	f.inserts, err = prepareInserts(ctx, f.Write)
+	return err
 }
 
 // progress is the set of applied ranges of a shard.

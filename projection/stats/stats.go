@@ -70,7 +70,7 @@ type statements struct {
 }
 
 func openFile(ctx context.Context, path string, deps readmodel.Deps) (*file, error) {
-	db, err := sqlitedb.Open(ctx, path, sqlitedb.Options{CacheKiB: 16 << 10, SecureDelete: true, Migrations: migrations.SQLite("stats")})
+	db, err := sqlitedb.Open(ctx, path, sqlitedb.Options{CacheKiB: 16 << 10, Checkpoint: 4096, SecureDelete: true, Migrations: migrations.SQLite("stats")})
 	if err != nil {
 		return nil, err
 	}
