@@ -37,7 +37,7 @@ var notYet = map[string]string{
 var elsewhere = map[string]string{
 	"D1": "TestBodyLimits", "D3": "TestHeadLimits", "D4": "TestSlowClients", "D6": "TestMethods", "E2": "TestTextIsKeptAsSent", "E5": "TestTextIsKeptAsSent",
 	"I3": "TestPartialBulk", "I6": "of a store that is not embedded", "I8": "package query: CSV", "I10": "TestCutExport", "J3": "TestDraining",
-	"K4": "TestStreamRefusals", "K6": "TestStreamRefusesFrames", "K7": "TestStreamEndsWithItsCredential", "K9": "TestStreamLimits",
+	"K4": "TestStreamRefusals", "K6": "TestStreamRefusesFrames", "K7": "TestStreamEndsWithItsCredential", "K9": "TestStreamLimits, TestLateReaderIsToldWhere",
 	"A12": "TestInactiveTenant", "B3": "TestForeignEntriesLookAbsent", "B9": "TestForeignCursorsAndKeys", "H8": "TestCleanup",
 }
 

@@ -91,7 +91,7 @@ type StreamConfig struct {
 	Heartbeat    time.Duration // between heartbeats. Default 15 s
 	Ping         time.Duration // between WebSocket pings. Default 30 s
 	Pong         time.Duration // wait for an answer to a ping. Default 10 s
-	WriteTimeout time.Duration // one message. Default 5 s
+	WriteTimeout time.Duration // one message, beyond which the client has fallen behind; twice that resets. Default 5 s
 	Recheck      time.Duration // between looks at the credential and the tenant. Default 60 s
 	TicketLife   time.Duration // of a one-time ticket. Default 30 s
 	PerUser      int           // streams at once of one subject. Default 10

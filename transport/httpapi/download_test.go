@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -94,10 +95,23 @@ func TestCutExport(t *testing.T) {
 		}
 		fail <- errors.New("the disk is gone")
 		rest, err := io.ReadAll(res.Body)
-		if err == nil || res.Trailer.Get("Digest") != "" || strings.Contains(string(rest), `"count"`) {
+		if !errors.Is(err, syscall.ECONNRESET) || res.Trailer.Get("Digest") != "" || strings.Contains(string(rest), `"count"`) {
 			t.Errorf("%s: the cut export ends with %v, %v, %.80q", format, err, res.Trailer, rest[max(0, len(rest)-80):])
 		}
 		_ = res.Body.Close()
+
+		conn := must(net.Dial("tcp", w.addr))(t) // in HTTP/1.0 the end of the connection is the end of the file
+		if _, err := io.WriteString(conn, "GET /api/v1/logs/export?format="+format+" HTTP/1.0\r\nAuthorization: Bearer "+w.token("auditor")+"\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.CopyN(io.Discard, conn, 1<<20); err != nil {
+			t.Fatal(err)
+		}
+		fail <- errors.New("the disk is gone")
+		if _, err := io.Copy(io.Discard, conn); !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("%s in HTTP/1.0: the cut export ends with %v", format, err)
+		}
+		_ = conn.Close()
 	}
 	fail := make(chan error, 1)
 	fail <- errors.New("the disk is gone")

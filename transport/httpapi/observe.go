@@ -34,6 +34,7 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		s.log(c, id, start, aborted)
 		if aborted {
+			reset(connOf(c.Request().Context()))
 			panic(http.ErrAbortHandler) // the one way to cut a connection so that no client takes the answer for whole
 		}
 		return nil

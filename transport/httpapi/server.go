@@ -44,8 +44,8 @@ func New(deps Deps, cfg Config) *Server {
 	s.echo = s.newEcho()
 	s.http = &http.Server{
 		Handler: s.echo, ReadHeaderTimeout: cfg.HeaderTimeout, WriteTimeout: cfg.WriteTimeout, IdleTimeout: cfg.IdleTimeout,
-		MaxHeaderBytes: readHeaderBytes,
-		ErrorLog:       slog.NewLogLogger(deps.Log.Handler(), slog.LevelDebug), // broken handshakes and the like: the clients' doing
+		MaxHeaderBytes: readHeaderBytes, ConnContext: withConn,
+		ErrorLog: slog.NewLogLogger(deps.Log.Handler(), slog.LevelDebug), // broken handshakes and the like: the clients' doing
 	}
 	return s
 }

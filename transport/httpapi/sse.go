@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"strconv"
 	"time"
@@ -18,21 +19,42 @@ func (s *Server) serveEvents(ctx context.Context, w http.ResponseWriter, r *requ
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("X-Accel-Buffering", "no") // or a proxy holds events back
-	out := &events{w: w, control: http.NewResponseController(w), timeout: s.cfg.Stream.WriteTimeout}
+	out, err := newEvents(w, connOf(ctx), s.cfg.Stream.WriteTimeout)
+	if err != nil {
+		return err
+	}
 	if err := out.write([]byte(": auditlog\n\n")); err != nil { // shows the client that it is connected
 		return err
 	}
 	reason, at := s.pump(ctx, r, live, out)
+	if errors.Is(reason, errClientGone) {
+		return reason // cuts the answer, which must not look ended
+	}
 	out.end(reason, at)
+	writeBy(w, s.cfg.Stream.WriteTimeout) // for the end of the answer
 	return nil
 }
 
 // events is a wire over Server-Sent Events.
 type events struct {
-	w       http.ResponseWriter
-	control *http.ResponseController
-	timeout time.Duration
-	buf     bytes.Buffer
+	w        http.ResponseWriter
+	control  *http.ResponseController
+	patience time.Duration
+	cut      *time.Timer // ends a write that blocks for good
+	buf      bytes.Buffer
+}
+
+func newEvents(w http.ResponseWriter, network net.Conn, patience time.Duration) (*events, error) {
+	e := &events{w: w, control: http.NewResponseController(w), patience: patience}
+	if err := e.control.SetWriteDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return nil, err
+	}
+	e.cut = time.AfterFunc(time.Hour, func() {
+		reset(network) // before the write fails, since net/http then closes the connection at once
+		_ = e.control.SetWriteDeadline(time.Unix(1, 0))
+	})
+	e.cut.Stop()
+	return e, nil
 }
 
 func (e *events) send(_ context.Context, kind string, position eventstore.Position, message []byte) error {
@@ -40,13 +62,16 @@ func (e *events) send(_ context.Context, kind string, position eventstore.Positi
 	e.buf.WriteString("event: " + kind + "\nid: " + strconv.FormatInt(int64(position), 10) + "\ndata: ")
 	e.buf.Write(message) // JSON as we write it holds no line breaks
 	e.buf.WriteString("\n\n")
-	return e.write(e.buf.Bytes())
+	start := time.Now()
+	if err := e.write(e.buf.Bytes()); err != nil {
+		return err
+	}
+	return late(start, e.patience, position)
 }
 
 func (e *events) write(b []byte) error {
-	if err := e.control.SetWriteDeadline(time.Now().Add(e.timeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return err
-	}
+	e.cut.Reset(writePatience * e.patience)
+	defer e.cut.Stop()
 	if _, err := e.w.Write(b); err != nil {
 		return err
 	}

@@ -24,7 +24,8 @@ var (
 
 // wire is a connection that stream messages go out on: WebSocket or Server-Sent Events.
 type wire interface {
-	// send delivers one message of a type. position is where a reader may resume after it.
+	// send delivers one message of a type. position is where a reader may resume after it. *query.LaggedError: delivered,
+	// but too late for the reader to keep up.
 	send(ctx context.Context, kind string, position eventstore.Position, message []byte) error
 	// end closes the connection for a reason; position is where to resume.
 	end(reason error, position eventstore.Position)
@@ -67,6 +68,7 @@ func (s *Server) stream(w http.ResponseWriter, r *request) error {
 	defer live.Close()
 	s.metrics.streams.Inc()
 	defer s.metrics.streams.Dec()
+	boundBuffer(connOf(ctx))
 	if websocket {
 		return s.serveWebSocket(ctx, w, r, live)
 	}
@@ -119,7 +121,7 @@ func (s *Server) pump(ctx context.Context, r *request, live *query.Stream, out w
 		case err == nil:
 			buf.Reset()
 			if err := out.send(ctx, item.Type, item.Position, appendItem(buf.AvailableBuffer(), &item)); err != nil {
-				return errors.Join(errClientGone, err), at
+				return unsent(err), at
 			}
 			at = item.Position
 		case !errors.Is(err, errTick):
@@ -135,13 +137,22 @@ func (s *Server) pump(ctx context.Context, r *request, live *query.Stream, out w
 		if err != nil && !now.Before(beat) { // between two items, so nothing passed is still to be sent
 			at = live.Position()
 			if err := out.send(ctx, "heartbeat", at, appendPosition(nil, "heartbeat", at)); err != nil {
-				return errors.Join(errClientGone, err), at
+				return unsent(err), at
 			}
 		}
 		if !now.Before(beat) {
 			beat = now.Add(s.cfg.Stream.Heartbeat)
 		}
 	}
+}
+
+// unsent is why a stream ends whose wire gave an error.
+func unsent(err error) error {
+	var lagged *query.LaggedError
+	if errors.As(err, &lagged) {
+		return err
+	}
+	return errors.Join(errClientGone, err)
 }
 
 // errTick says that it is time to look at the clock.

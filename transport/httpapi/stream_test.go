@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -329,40 +328,6 @@ func (laggingFeed) Next(context.Context) (query.StreamItem, error) {
 }
 
 func (laggingFeed) Close() {}
-
-// TestStalledReader shows that a client that stops reading is cut off, and that its place is given back.
-func TestStalledReader(t *testing.T) {
-	w := newWorld(t, httpapi.Config{Stream: httpapi.StreamConfig{WriteTimeout: 100 * time.Millisecond, PerUser: 1}})
-	big := strings.Replace(goodEntry, "shared the budget", strings.Repeat("x", 8000), 1)
-	bulk := `{"entries":[` + strings.Repeat(big+",", 499) + big + `]}`
-	for range 2 {
-		if got := w.do(call{method: "POST", path: "/api/v1/logs/bulk", token: w.token("writer"), body: bulk}); got.status != 201 {
-			t.Fatalf("%d %.200s", got.status, got.body)
-		}
-	}
-	// It never reads: with a small buffer at its end, 8 MB do not fit into the sockets.
-	stalled := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
-		if err != nil {
-			return nil, err
-		}
-		return conn, conn.(*net.TCPConn).SetReadBuffer(4096)
-	}}}
-	conn, _, err := websocket.Dial(context.Background(), "ws://"+w.addr+"/api/v1/logs/stream?after=0", &websocket.DialOptions{
-		HTTPClient: stalled, HTTPHeader: http.Header{"Authorization": {"Bearer " + w.token("reader")}},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.CloseNow() })
-	eventually(t, "the stalled stream is cut off", func() bool {
-		conn, _, err := w.dial("/api/v1/logs/stream", w.token("reader"))
-		if err == nil {
-			_ = conn.CloseNow()
-		}
-		return err == nil
-	})
-}
 
 // TestPingsFindDeadClients shows that a connection whose other end is gone silent is given up.
 func TestPingsFindDeadClients(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -66,7 +67,7 @@ func (s *Server) serveWebSocket(ctx context.Context, w http.ResponseWriter, r *r
 	go func() { cancel(listen(ctx, conn)); done <- struct{}{} }()
 	go func() { cancel(s.ping(ctx, conn)); done <- struct{}{} }()
 
-	out := &socket{conn: conn, timeout: s.cfg.Stream.WriteTimeout}
+	out := newSocket(conn, connOf(ctx), s.cfg.Stream.WriteTimeout)
 	reason, at := s.pump(ctx, r, live, out)
 	out.end(reason, at)
 	cancel(reason)
@@ -119,14 +120,31 @@ func (s *Server) ping(ctx context.Context, conn *websocket.Conn) error {
 
 // socket is a wire over WebSocket.
 type socket struct {
-	conn    *websocket.Conn
-	timeout time.Duration
+	conn     *websocket.Conn
+	patience time.Duration
+	cut      *time.Timer // ends a write that blocks for good
 }
 
-func (k *socket) send(ctx context.Context, _ string, _ eventstore.Position, message []byte) error {
-	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), k.timeout) // a cancelled Write would cut the connection
-	defer cancel()
-	return k.conn.Write(limited, websocket.MessageText, message)
+func newSocket(conn *websocket.Conn, network net.Conn, patience time.Duration) *socket {
+	k := &socket{conn: conn, patience: patience}
+	k.cut = time.AfterFunc(time.Hour, func() {
+		reset(network)
+		_ = conn.CloseNow() // fails the write
+	})
+	k.cut.Stop()
+	return k
+}
+
+// send does not hand its context on: the library cuts a connection at once when the context of a write ends, where a close
+// frame is due.
+func (k *socket) send(_ context.Context, _ string, at eventstore.Position, message []byte) error {
+	start := time.Now()
+	k.cut.Reset(writePatience * k.patience)
+	defer k.cut.Stop()
+	if err := k.conn.Write(context.Background(), websocket.MessageText, message); err != nil {
+		return err
+	}
+	return late(start, k.patience, at)
 }
 
 // end closes with the code that tells the client what to do next; the reason carries the position to resume after.
