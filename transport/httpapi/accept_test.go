@@ -20,6 +20,11 @@ func TestAcceptable(t *testing.T) {
 		{[]string{"text/html"}, jsonOnly, false}, {[]string{"application/json;q=0"}, jsonOnly, false}, {[]string{"*/*;q=0"}, jsonOnly, false},
 		{[]string{"application/json;q=x"}, jsonOnly, false}, {[]string{"nonsense"}, jsonOnly, false}, {[]string{"text/*"}, files, true}, {[]string{"image/*"}, files, false},
 		{[]string{"text/html"}, nil, true},
+		// the most specific range that covers a type decides over it (RFC 9110 §12.5.1)
+		{[]string{"application/json;q=0, */*"}, jsonOnly, false}, {[]string{"*/*, application/json;q=0"}, jsonOnly, false}, {[]string{"*/*", "application/*;q=0"}, jsonOnly, false},
+		{[]string{"application/*;q=0, application/json"}, jsonOnly, true}, {[]string{"*/*;q=0, application/json;q=0.1"}, jsonOnly, true},
+		{[]string{"application/json;q=0, */*"}, files, true}, {[]string{"application/*;q=0, text/csv;q=0, */*"}, files, false},
+		{[]string{"application/json;q=0, application/json"}, jsonOnly, true}, {[]string{"application/json;q=-1, */*"}, jsonOnly, false},
 	} {
 		err := acceptable(http.Header{"Accept": c.accept}, c.types)
 		if c.accept == nil {

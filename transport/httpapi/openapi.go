@@ -30,7 +30,8 @@ func describe(table []route, version string) []byte {
 		OpenAPI: "3.1.0",
 		Info: &huma.Info{Title: "auditlog", Version: version, Description: "A multi-tenant audit log. Times are RFC 3339 in UTC with six digits; errors are problem " +
 			"documents (RFC 9457); the tenant comes from the credential. HEAD is answered as GET without the body, but for exports, streams and replays. OPTIONS " +
-			"lists a path's methods."},
+			"lists a path's methods. An answer's type never depends on Accept, streams apart; but when the most specific ranges in it that cover a route's types " +
+			"(RFC 9110, section 12.5.1) all have q=0, or none covers any, the answer is 406."},
 		Servers: []*huma.Server{{URL: "/", Description: "this server"}},
 		Tags: []*huma.Tag{{Name: "Write", Description: "Record and amend."}, {Name: "Read", Description: "Search, count, export, watch, replay."},
 			{Name: "Manage", Description: "Erase and clean up."}, {Name: "Tenants", Description: "Create and list."}},
