@@ -158,6 +158,35 @@ func TestExportSlots(t *testing.T) {
 	})
 }
 
+// TestClientsThatLeave shows that a client which drops an export or a stream is not taken for an error of ours.
+func TestClientsThatLeave(t *testing.T) {
+	w := newWorld(t, httpapi.Config{})
+	w.post(goodEntry)
+	w.over(w.commands, endless{w.queries, nil}, httpapi.Config{Stream: httpapi.StreamConfig{Heartbeat: 10 * time.Millisecond}})
+	for path, accept := range map[string]string{"/api/v1/logs/export?format=csv": "text/csv", "/api/v1/logs/stream?after=0": "text/event-stream"} {
+		req := w.request(t, path)
+		req.Header.Set("Accept", accept)
+		req.Header.Set("X-Request-Id", accept)
+		res := must(http.DefaultTransport.RoundTrip(req))(t)
+		if _, err := res.Body.Read(make([]byte, 10)); err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close() // drops the connection: there is more to come
+		eventually(t, "the request ends", func() bool {
+			for line := range strings.Lines(w.log.String()) {
+				if strings.Contains(line, `"msg":"request"`) && strings.Contains(line, `"request_id":"`+accept+`"`) {
+					return true
+				}
+			}
+			return false
+		})
+	}
+	log := w.log.String()
+	if strings.Contains(log, `"level":"ERROR"`) || !strings.Contains(log, `"level":"INFO","msg":"the client is gone"`) {
+		t.Errorf("logged as\n%s", log)
+	}
+}
+
 // TestPartialBulk is row I3, in both forms of a body and compressed.
 func TestPartialBulk(t *testing.T) {
 	w := newWorld(t, httpapi.Config{})

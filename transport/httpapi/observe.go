@@ -58,11 +58,14 @@ func (s *Server) guarded(c echo.Context, next echo.HandlerFunc) (err error) {
 // answerError answers with a problem. When an answer has begun already it can only be cut: aborted is true then.
 func (s *Server) answerError(c echo.Context, id string, err error) (aborted bool) {
 	f := faultOf(err)
-	level := slog.LevelDebug
-	if f.Kind == fault.Internal {
+	level, what := slog.LevelDebug, "request failed"
+	switch {
+	case c.Request().Context().Err() != nil: // whatever failed then: nobody is there to be answered
+		level, what = slog.LevelInfo, "the client is gone"
+	case f.Kind == fault.Internal:
 		level = slog.LevelError
 	}
-	s.deps.Log.LogAttrs(c.Request().Context(), level, "request failed",
+	s.deps.Log.LogAttrs(c.Request().Context(), level, what,
 		slog.String("request_id", id), slog.String("problem", f.Kind.String()), slog.Any("error", err))
 	w := c.Response()
 	if w.Committed {

@@ -15,17 +15,19 @@ import (
 func (w *world) sendSlowly(head string, pause time.Duration, parts ...string) string {
 	w.tb.Helper()
 	conn := must(net.Dial("tcp", w.addr))(w.tb)
-	defer func() { _ = conn.Close() }()
+	sent := make(chan struct{})
+	defer func() { _ = conn.Close(); <-sent }()
+	go func() {
+		defer close(sent)
+		_, err := io.WriteString(conn, head)
+		for i := 0; err == nil && i < len(parts); i++ {
+			time.Sleep(pause) // the client's own pace
+			_, err = io.WriteString(conn, parts[i])
+		}
+	}()
 	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
 		w.tb.Fatal(err)
 	}
-	go func() {
-		_, _ = io.WriteString(conn, head)
-		for _, part := range parts {
-			time.Sleep(pause) // the client's own pace
-			_, _ = io.WriteString(conn, part)
-		}
-	}()
 	answer, _ := io.ReadAll(conn) // the server may reset behind its answer
 	return string(answer)
 }
