@@ -1,6 +1,13 @@
 package httpapi
 
-import "auditlog/transport/httpapi/auth"
+import (
+	"bytes"
+	"net/http/httptest"
+
+	"auditlog/command"
+	"auditlog/eventstore"
+	"auditlog/transport/httpapi/auth"
+)
 
 // RouteInfo is a row of the route table as tests need it.
 type RouteInfo struct {
@@ -33,4 +40,14 @@ type (
 	PartialView    = partialView
 	TenantsView    = tenantsView
 	CleanupJobView = cleanupJobView
+
+	ErasedEntryView = erasedEntryView
+	PurgedEntryView = purgedEntryView
 )
+
+// PurgedReceipt is the answer to a retry whose entry was purged.
+func PurgedReceipt() []byte {
+	w := httptest.NewRecorder()
+	writeReceipt(w, &command.Receipt{ID: eventstore.EventID{1}, Position: 2, Replayed: true, Purged: true}, new(bytes.Buffer))
+	return w.Body.Bytes()
+}

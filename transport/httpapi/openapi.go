@@ -17,11 +17,18 @@ func init() { huma.DefaultArrayNullable = false } // no list of ours is ever nul
 
 // commonFaults are what any route can answer with.
 var commonFaults = []fault.Kind{
-	fault.Malformed, fault.Unauthenticated, fault.Forbidden, fault.NotAcceptable, fault.UnknownParameter, fault.RateLimited, fault.Unavailable, fault.Internal,
+	fault.Malformed, fault.Unauthenticated, fault.Forbidden, fault.TenantMismatch, fault.NotAcceptable, fault.UnknownParameter, fault.QueryTooCostly,
+	fault.HeadersTooLarge, fault.RateLimited, fault.Unavailable, fault.Internal,
 }
 
-// bodyFaults are what any route with a body can answer with.
-var bodyFaults = []fault.Kind{fault.Timeout, fault.TooLarge, fault.MediaType, fault.Invalid}
+// What routes can answer with besides, by what they have.
+var (
+	tenantFaults = []fault.Kind{fault.TenantRequired, fault.BadID, fault.TenantInactive, fault.NotFound} // the last: no such tenant, to a platform admin
+	paramFaults  = []fault.Kind{fault.Invalid, fault.BadUTF8}
+	bodyFaults   = []fault.Kind{
+		fault.Timeout, fault.TooLarge, fault.MediaType, fault.DuplicateKey, fault.BadUTF8, fault.Invalid, fault.UnknownField, fault.TooDeep, fault.NumberRange,
+	}
+)
 
 // describe makes the OpenAPI 3.1 document of the table. It panics on a defect of the table, which every test would meet.
 func describe(table []route, version string) []byte {
@@ -47,6 +54,7 @@ func describe(table []route, version string) []byte {
 			put(doc.Paths, &table[i], operation(&table[i], types))
 		}
 	}
+	types.Map()["NewEntry"].Properties["severity"].Pattern = anyCase(severityNames)
 	b, err := json.Marshal(doc)
 	if err != nil {
 		panic("httpapi: " + err.Error())
@@ -122,9 +130,13 @@ func operation(rt *route, types huma.Registry) *huma.Operation {
 func describeParam(p *param) *huma.Param {
 	out := &huma.Param{Name: p.name, In: "query", Description: p.doc, Required: p.required, Schema: p.schema()}
 	switch p.kind {
-	case metadataParam: // each member of the object is a parameter of its own: metadata.PATH=VALUE
-		out.Style, out.Explode = "form", ptr(true)
-		out.Schema = &huma.Schema{Type: "object", AdditionalProperties: &huma.Schema{Type: "string"}}
+	case metadataParam:
+		// OpenAPI has no parameters whose names are open. In an exploded form object the members' names are the parameters',
+		// so they carry the prefix themselves; the object's own name is never sent.
+		out.Name, out.Style, out.Explode = metadataPrefix+"{path}", "form", ptr(true)
+		out.Example = map[string]string{metadataPrefix + "with": "ben"}
+		out.Schema = &huma.Schema{Type: "object", AdditionalProperties: &huma.Schema{Type: "string"},
+			Extensions: map[string]any{"propertyNames": map[string]string{"pattern": "^metadata\\..+"}}}
 	case listParam:
 		out.Style, out.Explode = "form", ptr(false)
 	}
@@ -141,7 +153,11 @@ func (p *param) schema() *huma.Schema {
 	}
 	switch p.kind {
 	case listParam:
-		return &huma.Schema{Type: "array", Items: &huma.Schema{Type: "string", Enum: enum}}
+		one := &huma.Schema{Type: "string", Enum: enum}
+		if p.fold {
+			one = &huma.Schema{Type: "string", Pattern: anyCase(p.enum), Examples: enum}
+		}
+		return &huma.Schema{Type: "array", Items: one}
 	case enumParam:
 		return &huma.Schema{Type: "string", Enum: enum}
 	case intParam:
@@ -161,6 +177,18 @@ func (p *param) schema() *huma.Schema {
 	}
 }
 
+// anyCase is a pattern for words in any case: an enum would have validating clients refuse what is accepted here.
+func anyCase(words []string) string {
+	var b strings.Builder
+	for i, word := range words {
+		b.WriteString([]string{"^(", "|"}[min(i, 1)])
+		for _, c := range word {
+			b.WriteString("[" + string(c) + strings.ToLower(string(c)) + "]")
+		}
+	}
+	return b.String() + ")$"
+}
+
 func describeBody(b *body, types huma.Registry) *huma.RequestBody {
 	out := &huma.RequestBody{Description: b.doc, Required: true, Content: map[string]*huma.MediaType{}}
 	for _, t := range b.types {
@@ -176,7 +204,14 @@ func describeBody(b *body, types huma.Registry) *huma.RequestBody {
 func describeAnswer(a answer, types huma.Registry) *huma.Response {
 	out := &huma.Response{Description: a.doc, Content: map[string]*huma.MediaType{}}
 	if a.schema != nil {
-		out.Content["application/json"] = &huma.MediaType{Schema: types.Schema(a.schema, true, "")}
+		form := types.Schema(a.schema, true, "")
+		if len(a.or) > 0 {
+			form = &huma.Schema{OneOf: []*huma.Schema{form}}
+			for _, other := range a.or {
+				form.OneOf = append(form.OneOf, types.Schema(other, true, ""))
+			}
+		}
+		out.Content["application/json"] = &huma.MediaType{Schema: form}
 	} else {
 		for _, t := range a.types {
 			out.Content[t] = &huma.MediaType{Schema: &huma.Schema{Type: "string"}}
@@ -194,6 +229,12 @@ func describeAnswer(a answer, types huma.Registry) *huma.Response {
 // describeFaults lists the problems by status, with their slugs.
 func describeFaults(op *huma.Operation, rt *route, types huma.Registry) {
 	kinds := append(slices.Clone(commonFaults), rt.faults...)
+	if rt.scope == oneTenant {
+		kinds = append(kinds, tenantFaults...)
+	}
+	if len(rt.params) > 0 {
+		kinds = append(kinds, paramFaults...)
+	}
 	if rt.body != nil {
 		kinds = append(kinds, bodyFaults...)
 	}

@@ -38,7 +38,8 @@ var filters = []param{
 	{name: "request_id", doc: "exactly this request"},
 	{name: "session_id", doc: "exactly this session of an actor"},
 	{name: "ip", doc: "exactly this source address, as it was sent"},
-	{name: "metadata", kind: metadataParam, doc: "metadata.PATH=VALUE: a value in metadata, by the keys that lead to it joined with dots; numbers and strings alike"},
+	{name: "metadata", kind: metadataParam, doc: "a value in metadata, by the keys that lead to it joined with dots; numbers and strings alike. Sent as metadata.PATH=VALUE, one parameter " +
+		"for each path; here they are the members of an object, whose names begin with metadata. themselves"},
 	fromParam,
 	toParam,
 	{name: "time", kind: enumParam, enum: []string{"occurred", "recorded"}, def: "occurred", doc: "which time from and to go by"},

@@ -59,8 +59,9 @@ type body struct {
 type answer struct {
 	status  int
 	doc     string
-	types   []string     // media types; nil: application/json
-	schema  reflect.Type // nil: not JSON
+	types   []string       // media types; nil: application/json
+	schema  reflect.Type   // nil: not JSON
+	or      []reflect.Type // other forms of the same answer
 	headers []headerDoc
 }
 

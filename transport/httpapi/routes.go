@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"net/http"
+	"reflect"
 
 	"auditlog/internal/fault"
 	"auditlog/transport/httpapi/auth"
@@ -54,9 +55,13 @@ func writeRoutes() []route {
 			doc: "The entry is durable when this is answered. With an idempotency key a retry answers the same again, for ever: of an entry that was " +
 				"erased or purged since, only id, position and that.",
 			who: auth.Writer, headers: []headerDoc{keyHeader, idHeader, traceHeader}, body: jsonBody[newEntry]("at most 256 KiB; gzip is accepted"),
-			answers: []answer{answerOf[entryView](201, "The entry as stored.", locationHeader, replayedHeader)},
-			faults:  []fault.Kind{fault.BadIdempotencyKey, fault.InFlight, fault.KeyReuse, fault.Overloaded},
-			handle:  (*Server).postEntry,
+			answers: []answer{{
+				status: 201, doc: "The entry as stored; for a retry whose entry was erased or purged since, what is left to tell.",
+				schema: typeOf[entryView](), or: []reflect.Type{typeOf[erasedEntryView](), typeOf[purgedEntryView]()},
+				headers: []headerDoc{locationHeader, replayedHeader},
+			}},
+			faults: []fault.Kind{fault.BadIdempotencyKey, fault.InFlight, fault.KeyReuse, fault.Overloaded, fault.OutsideWindow, fault.ReadOnlyField},
+			handle: (*Server).postEntry,
 		},
 		{
 			method: http.MethodPost, path: "/api/v1/logs/bulk", name: "createEntries", tag: "Write", title: "Record up to 1,000 entries",

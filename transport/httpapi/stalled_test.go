@@ -91,7 +91,7 @@ func TestLateReaderIsToldWhere(t *testing.T) {
 
 // TestStalledReaderIsReset shows that a client that stops reading for good is cut off, and that its place is given back.
 func TestStalledReaderIsReset(t *testing.T) {
-	w := newWorld(t, httpapi.Config{Stream: httpapi.StreamConfig{WriteTimeout: 100 * time.Millisecond, PerUser: 1}})
+	w := newWorld(t, httpapi.Config{Stream: httpapi.StreamConfig{WriteTimeout: 500 * time.Millisecond, PerUser: 1}})
 	w.fill()
 	conn := w.openStalled()
 	eventually(t, "the stalled stream is cut off", func() bool {
@@ -148,7 +148,7 @@ func TestLateEventsEndWithLagged(t *testing.T) {
 
 // TestStalledEventsAreReset shows that an answer which was given up never looks ended.
 func TestStalledEventsAreReset(t *testing.T) {
-	w := newWorld(t, httpapi.Config{Stream: httpapi.StreamConfig{WriteTimeout: 100 * time.Millisecond}})
+	w := newWorld(t, httpapi.Config{Stream: httpapi.StreamConfig{WriteTimeout: 500 * time.Millisecond}})
 	w.fill()
 	conn := w.openEvents()
 	eventually(t, "the stalled stream is cut off", func() bool { return !strings.Contains(goroutines(), "httpapi.(*Server).serveEvents") })

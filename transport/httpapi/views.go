@@ -35,6 +35,20 @@ type entryView struct {
 	Erased         *erasedView     `json:"erased,omitempty" doc:"once the entry was erased; the private fields are absent then" readOnly:"true"`
 }
 
+// erasedEntryView and purgedEntryView are what a retry of such an entry is answered with.
+
+type erasedEntryView struct {
+	ID       string     `json:"id" format:"uuid"`
+	Position int64      `json:"position" minimum:"1"`
+	Erased   erasedView `json:"erased"`
+}
+
+type purgedEntryView struct {
+	ID       string `json:"id" format:"uuid"`
+	Position int64  `json:"position" minimum:"1"`
+	Purged   bool   `json:"purged" doc:"always true: retention has removed the entry"`
+}
+
 // jsonObject is any JSON object.
 type jsonObject map[string]any
 
@@ -101,7 +115,7 @@ type newEntry struct {
 	OnBehalfOf     []refView    `json:"on_behalf_of,omitempty" doc:"nearest first"`
 	Resource       resourceView `json:"resource"`
 	Related        []refView    `json:"related,omitempty" maxItems:"16"`
-	Severity       string       `json:"severity,omitempty" enum:"INFO,WARNING,ERROR,CRITICAL" doc:"in any case. Default: INFO"`
+	Severity       string       `json:"severity,omitempty" doc:"INFO, WARNING, ERROR or CRITICAL, in any case. Default: INFO" example:"INFO"`
 	Outcome        string       `json:"outcome,omitempty" enum:"success,failure,denied,unknown" doc:"Default: success"`
 	Message        string       `json:"message,omitempty" doc:"at most 8 KiB" example:"Ana shared the budget with Ben"`
 	Source         *sourceView  `json:"source,omitempty"`
