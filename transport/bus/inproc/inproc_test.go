@@ -176,21 +176,79 @@ func TestPoisonQueue(t *testing.T) {
 	}
 }
 
+// noise does not shrink.
+func noise(n int) []byte {
+	out, seed := make([]byte, n), uint32(1)
+	for i := range out {
+		seed = seed*1664525 + 1013904223
+		out[i] = byte(seed >> 24)
+	}
+	return out
+}
+
+// The messages of an envelope are in work together, as many as there are lanes, and Publish waits for all of them.
+func TestLanes(t *testing.T) {
+	const messages = inproc.Lanes + 4
+	m := projtest.NewMemory()
+	m.Append(messages)
+	for o := range eventstore.Offset(messages) {
+		m.Change(o+1, func(e *eventstore.Event) { e.Private = noise(40 << 10) })
+	}
+	full, release := make(chan struct{}), make(chan struct{})
+	var mu sync.Mutex
+	working, done := 0, 0
+	b, err := inproc.New(m, bus.RouterOptions{Log: quiet, Retries: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Subscribe("a", func(context.Context, projection.Envelope) error {
+		mu.Lock()
+		if working++; working == inproc.Lanes {
+			close(full)
+		}
+		mu.Unlock()
+		<-release
+		mu.Lock()
+		defer mu.Unlock()
+		done++
+		return nil
+	})
+	ended := make(chan error, 1)
+	go func() { ended <- b.Run(context.Background()) }()
+	<-b.Running()
+	published := make(chan error, 1)
+	go func() { published <- b.Publish(t.Context(), "a", envelope(m, t, 0, messages)) }()
+	select {
+	case <-full:
+	case <-time.After(10 * time.Second):
+		t.Error("the messages are not in work together")
+	}
+	select {
+	case err := <-published:
+		t.Errorf("Publish returned %v with messages in work", err)
+	default:
+	}
+	close(release)
+	if err := <-published; err != nil {
+		t.Error(err)
+	}
+	if mu.Lock(); done != messages {
+		t.Errorf("%d of %d messages were taken when Publish returned", done, messages)
+	}
+	mu.Unlock()
+	if err := b.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
 // What is too large for a message is read from the store by the handler.
 func TestPointer(t *testing.T) {
 	m := projtest.NewMemory()
 	m.Append(3)
-	m.Change(2, func(e *eventstore.Event) {
-		e.Private = make([]byte, 100<<10)
-		for i := range e.Private { // does not shrink
-			e.Private[i] = byte(i * i >> 3 * 31)
-		}
-		seed := uint32(1)
-		for i := range e.Private {
-			seed = seed*1664525 + 1013904223
-			e.Private[i] = byte(seed >> 24)
-		}
-	})
+	m.Change(2, func(e *eventstore.Event) { e.Private = noise(100 << 10) })
 	k := &taker{}
 	b, stop := start(t, m, bus.RouterOptions{}, map[string]*taker{"a": k})
 	defer stop()
