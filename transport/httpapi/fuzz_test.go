@@ -116,12 +116,25 @@ func BenchmarkPostEntry(b *testing.B) {
 	r.ContentLength = int64(len(body))
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
+	w := sink{header: http.Header{}}
 	for b.Loop() {
 		r.Body = io.NopCloser(strings.NewReader(body))
-		w := httptest.NewRecorder()
-		s.Handler().ServeHTTP(w, r)
-		if w.Code != http.StatusCreated {
-			b.Fatal(w.Code, w.Body)
+		clear(w.header)
+		s.Handler().ServeHTTP(&w, r)
+		if w.status != http.StatusCreated {
+			b.Fatal(w.status)
 		}
 	}
 }
+
+// sink is an answer that costs nothing, and knows deadlines as a connection does.
+type sink struct {
+	header http.Header
+	status int
+}
+
+func (s *sink) Header() http.Header            { return s.header }
+func (s *sink) WriteHeader(status int)         { s.status = status }
+func (s *sink) Write(b []byte) (int, error)    { return len(b), nil }
+func (*sink) SetReadDeadline(time.Time) error  { return nil }
+func (*sink) SetWriteDeadline(time.Time) error { return nil }

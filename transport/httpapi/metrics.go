@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"strconv"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -11,6 +12,19 @@ type metrics struct {
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
 	streams  prometheus.Gauge
+
+	cells sync.Map // cellKey to *cell: the library hashes its labels anew for each request
+}
+
+// cellKey is one set of labels. All three are from small fixed sets, so cells are few.
+type cellKey struct {
+	verb, route string
+	status      int
+}
+
+type cell struct {
+	requests prometheus.Counter
+	seconds  prometheus.Observer
 }
 
 // newMetrics registers with reg; nil keeps them to themselves.
@@ -32,7 +46,13 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 }
 
 func (m *metrics) observe(verb, route string, status int, seconds float64) {
-	verb = method(verb)
-	m.requests.WithLabelValues(verb, route, strconv.Itoa(status)).Inc()
-	m.seconds.WithLabelValues(verb, route).Observe(seconds)
+	key := cellKey{method(verb), route, status}
+	known, ok := m.cells.Load(key)
+	if !ok {
+		known, _ = m.cells.LoadOrStore(key, &cell{
+			m.requests.WithLabelValues(key.verb, route, strconv.Itoa(status)), m.seconds.WithLabelValues(key.verb, route)})
+	}
+	c := known.(*cell)
+	c.requests.Inc()
+	c.seconds.Observe(seconds)
 }

@@ -41,7 +41,7 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// guarded turns a panic into an Internal error, and turns requests away once the server drains.
+// guarded turns a panic into an Internal error, turns requests away once the server drains, and answers what no route takes.
 func (s *Server) guarded(c echo.Context, next echo.HandlerFunc) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -51,6 +51,13 @@ func (s *Server) guarded(c echo.Context, next echo.HandlerFunc) (err error) {
 	if s.draining.Load() {
 		c.Response().Header().Set("Connection", "close")
 		return fault.New(fault.Unavailable, "this instance is shutting down")
+	}
+	if err := guard(c.Request().Header); err != nil {
+		return err
+	}
+	switch c.Request().Method {
+	case http.MethodOptions, http.MethodTrace, http.MethodConnect:
+		return s.unrouted(c)
 	}
 	return next(c)
 }
@@ -88,14 +95,15 @@ func (s *Server) log(c echo.Context, id string, start time.Time, aborted bool) {
 	if !s.known[path] {
 		path = "unknown"
 	}
-	s.metrics.observe(r.Method, path, w.Status, since(start))
+	took := time.Since(start)
+	s.metrics.observe(r.Method, path, w.Status, took.Seconds())
 	ctx := r.Context()
 	if !s.deps.Log.Enabled(ctx, slog.LevelInfo) {
 		return
 	}
 	s.deps.Log.LogAttrs(ctx, slog.LevelInfo, "request",
 		slog.String("method", method(r.Method)), slog.String("route", path), slog.Int("status", w.Status),
-		slog.Duration("duration", time.Since(start)), slog.Int64("bytes", size), slog.Bool("cut", aborted), slog.String("request_id", id))
+		slog.Duration("duration", took), slog.Int64("bytes", size), slog.Bool("cut", aborted), slog.String("request_id", id))
 }
 
 // method is the request's method, or "other": it is the client's text.
@@ -113,24 +121,17 @@ const (
 	maxHeaders     = 100
 )
 
-// guard refuses heads that net/http let pass, and answers the methods that no route takes.
-func (s *Server) guard(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		r := c.Request()
-		size, count := 0, 0
-		for name, values := range r.Header {
-			for _, v := range values {
-				size += len(name) + len(v) + len(": \r\n")
-				count++
-			}
+// guard refuses heads that net/http let pass.
+func guard(h http.Header) error {
+	size, count := 0, 0
+	for name, values := range h {
+		for _, v := range values {
+			size += len(name) + len(v) + len(": \r\n")
+			count++
 		}
-		if size > maxHeaderBytes || count > maxHeaders {
-			return fault.Newf(fault.HeadersTooLarge, "headers have at most %d bytes and %d lines", maxHeaderBytes, maxHeaders)
-		}
-		switch r.Method {
-		case http.MethodOptions, http.MethodTrace, http.MethodConnect:
-			return s.unrouted(c)
-		}
-		return next(c)
 	}
+	if size > maxHeaderBytes || count > maxHeaders {
+		return fault.Newf(fault.HeadersTooLarge, "headers have at most %d bytes and %d lines", maxHeaderBytes, maxHeaders)
+	}
+	return nil
 }

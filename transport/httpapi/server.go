@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"sync/atomic"
-	"time"
 
 	"github.com/labstack/echo/v4"
 )
@@ -58,7 +57,7 @@ func (s *Server) newEcho() *echo.Echo {
 	e.HideBanner, e.HidePort = true, true
 	e.Logger.SetOutput(discard{})
 	e.HTTPErrorHandler = func(error, echo.Context) {} // observe answers errors itself
-	e.Pre(s.observe, s.guard)
+	e.Pre(s.observe)
 	for i := range s.table {
 		rt := &s.table[i]
 		e.Add(rt.method, rt.path, s.serve(rt))
@@ -114,5 +113,3 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	return nil
 }
-
-func since(start time.Time) float64 { return time.Since(start).Seconds() }

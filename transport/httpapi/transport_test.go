@@ -215,3 +215,27 @@ func TestInactiveTenant(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatNetHTTPRefuses keeps the list of what is answered in plain text, since no request of it reaches the server's own
+// code: the connection ends, and nothing is stored.
+func TestWhatNetHTTPRefuses(t *testing.T) {
+	w := newWorld(t, httpapi.Config{})
+	host := "Host: " + w.addr + "\r\n"
+	for request, status := range map[string]int{
+		"GET\r\n\r\n":                               400,
+		"GET /api/v1/logs HTTP/1.1\r\n\r\n":         400,
+		"GET / HTTP/1.1\r\n" + host + host + "\r\n": 400,
+		"POST /api/v1/logs HTTP/1.1\r\n" + host + "Content-Length: 1\r\nContent-Length: 2\r\n\r\n{}": 400,
+		"POST /api/v1/logs HTTP/1.1\r\n" + host + "Content-Length: x\r\n\r\n{}":                      400,
+		"POST /api/v1/logs HTTP/1.1\r\n" + host + "Transfer-Encoding: gzip\r\n\r\n{}":                501,
+		"GET / HTTP/3.7\r\n" + host + "\r\n":                                                         505,
+	} {
+		res, body := w.raw(request)
+		if res.StatusCode != status || !res.Close || !strings.HasPrefix(res.Header.Get("Content-Type"), "text/plain") {
+			t.Errorf("%q: %d %v %.100q", request, res.StatusCode, res.Header, body)
+		}
+	}
+	if head := w.head(w.a); head != 1 {
+		t.Errorf("stored something: head %d", head)
+	}
+}
