@@ -118,7 +118,7 @@ func badRows(w *world) []bad {
 		add("A5", 401, "unauthenticated", get("/api/v1/logs", claims(func(_, c map[string]any) { c["exp"] = exp })))
 	}
 	for _, name := range []string{"nbf", "iat"} {
-		add("A5", 401, "unauthenticated", get("/api/v1/logs", claims(func(_, c map[string]any) { c[name] = time.Now().Add(time.Minute).Unix() })))
+		add("A5", 401, "unauthenticated", get("/api/v1/logs", claims(func(_, c map[string]any) { c[name] = time.Now().Add(10 * time.Minute).Unix() })))
 	}
 	for _, change := range []func(h, c map[string]any){
 		func(_, c map[string]any) { c["aud"] = "web" }, func(_, c map[string]any) { delete(c, "aud") }, func(_, c map[string]any) { c["iss"] = "x" },
