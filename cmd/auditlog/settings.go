@@ -33,13 +33,14 @@ type serviceFlags struct {
 	RetentionFloor time.Duration `name:"retention-floor" env:"AUDITLOG_RETENTION_FLOOR" default:"2160h" placeholder:"AGE" help:"Age below which nothing may be cleaned up (${default}, 90 days)."`
 	Drain          time.Duration `env:"AUDITLOG_DRAIN" default:"30s" placeholder:"TIME" help:"Time that accepted requests get when the service ends (${default})."`
 	QueueEntries   int           `name:"queue-entries" env:"AUDITLOG_QUEUE_ENTRIES" default:"16384" placeholder:"N" help:"Entries that may wait to be appended before writes are answered 503 (${default})."`
+	KeysRestored   bool          `name:"keys-restored" env:"AUDITLOG_KEYS_RESTORED" help:"The keyring was restored from a backup: start new key epochs, so that no key is used twice. Give it once, at the first start after the restore."`
 	logFlags       `embed:""`
 }
 
 func (f serviceFlags) config() app.Config {
 	c := f.dataFlags.config()
 	c.Addr, c.OpsAddr, c.Origins, c.RetentionFloor, c.Drain = f.Addr, f.OpsAddr, f.Origins, f.RetentionFloor, f.Drain
-	c.QueueEntries, c.WorkersOff = f.QueueEntries, f.Workers == "off"
+	c.QueueEntries, c.WorkersOff, c.KeysRestored = f.QueueEntries, f.Workers == "off", f.KeysRestored
 	return c
 }
 

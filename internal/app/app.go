@@ -62,6 +62,11 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (_ *App, err error
 	if a.secret, err = a.cfg.SigningSecret(); err != nil {
 		return nil, err
 	}
+	if a.cfg.KeysRestored {
+		if err := a.files.startEpochs(ctx); err != nil {
+			return nil, err
+		}
+	}
 	if !a.cfg.WorkersOff {
 		if a.pipeline, err = startPipeline(a.files, log, a.meters, failed); err != nil {
 			return nil, err

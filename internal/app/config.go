@@ -27,6 +27,8 @@ type Config struct {
 	Drain          time.Duration // AUDITLOG_DRAIN: time that accepted requests get at the end; default 30s
 	QueueEntries   int           // AUDITLOG_QUEUE_ENTRIES: entries that may wait to be appended; default 16384
 
+	KeysRestored bool // AUDITLOG_KEYS_RESTORED: the keyring came from a backup, so every tenant starts a new key epoch
+
 	WorkersOff bool // AUDITLOG_WORKERS=off: no relay, projections, erasure or purge work in this process
 	BenchNull  bool // adds the route that `auditlog bench` compares with
 	Version    string

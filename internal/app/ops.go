@@ -19,7 +19,11 @@ func (a *App) opsHandler() http.Handler {
 	}
 	return httpapi.OpsHandler(httpapi.OpsDeps{
 		Checks: checks, Required: []string{"event_store"}, Draining: a.server.Draining, Metrics: a.meters.registry,
-		Extra: map[string]http.Handler{"POST /ops/rebuild": http.HandlerFunc(a.serveRebuild)},
+		Extra: map[string]http.Handler{
+			"POST /ops/rebuild":       http.HandlerFunc(a.serveRebuild),
+			"GET /ops/parked":         http.HandlerFunc(a.serveParked),
+			"POST /ops/parked/replay": http.HandlerFunc(a.serveParkedReplay),
+		},
 	})
 }
 

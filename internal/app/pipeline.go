@@ -16,6 +16,7 @@ import (
 
 // pipeline is the way of events from the store to the projections.
 type pipeline struct {
+	runners []*projection.Runner
 	relay   *stage
 	bus     *inproc.Bus
 	busRun  *stage
@@ -34,6 +35,7 @@ func startPipeline(f *files, log *slog.Logger, m *meters, failed chan error) (*p
 	for i, projector := range projectors {
 		names[i] = projector.Name()
 		r := projection.NewRunner(projector, f.store, f.relay, projection.RunnerOptions{Hooks: m.hooks(), Log: log})
+		p.runners = append(p.runners, r)
 		b.Subscribe(r.Name(), r.Handle)
 		p.workers.run("projection "+r.Name(), r.Run)
 	}
