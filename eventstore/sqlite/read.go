@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"time"
 
 	"auditlog/eventstore"
 )
@@ -91,8 +92,14 @@ func (s *Store) whyAbsent(ctx context.Context, no int64, id eventstore.EventID) 
 	return errPurged
 }
 
+// statementTime bounds one page: what takes longer is a disk that does not answer, and holds a snapshot that stops the
+// write-ahead log from being folded back.
+const statementTime = 5 * time.Second
+
 // ReadTenant is a page of a tenant's log.
 func (s *Store) ReadTenant(ctx context.Context, tenant eventstore.TenantID, after eventstore.Position, limit int) ([]eventstore.Event, error) {
+	ctx, cancel := context.WithTimeout(ctx, statementTime)
+	defer cancel()
 	no, err := s.tenantNo(ctx, tenant)
 	if err != nil || limit <= 0 {
 		return nil, err
@@ -103,6 +110,8 @@ func (s *Store) ReadTenant(ctx context.Context, tenant eventstore.TenantID, afte
 
 // ReadShard is a page of the shard's log.
 func (s *Store) ReadShard(ctx context.Context, shard eventstore.Shard, after eventstore.Offset, limit int) ([]eventstore.Event, error) {
+	ctx, cancel := context.WithTimeout(ctx, statementTime)
+	defer cancel()
 	if err := checkShard(shard); err != nil || limit <= 0 {
 		return nil, err
 	}
@@ -115,6 +124,8 @@ const maxIn = 256
 
 // ReadPositions are events by position. Their bytes are not bounded by a page: the caller chose their number.
 func (s *Store) ReadPositions(ctx context.Context, tenant eventstore.TenantID, at []eventstore.Position) ([]eventstore.Event, error) {
+	ctx, cancel := context.WithTimeout(ctx, statementTime)
+	defer cancel()
 	no, err := s.tenantNo(ctx, tenant)
 	if err != nil {
 		return nil, err
@@ -156,6 +167,8 @@ func aboutSQL(n int) string {
 
 // About are amendments and erasures of the given entries.
 func (s *Store) About(ctx context.Context, tenant eventstore.TenantID, entries []eventstore.EventID) ([]eventstore.Event, error) {
+	ctx, cancel := context.WithTimeout(ctx, statementTime)
+	defer cancel()
 	no, err := s.tenantNo(ctx, tenant)
 	if err != nil {
 		return nil, err

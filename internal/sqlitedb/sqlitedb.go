@@ -49,7 +49,7 @@ func Open(ctx context.Context, path string, o Options) (*DB, error) {
 	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) // SQLite would create it 0644
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", path, err)
+		return nil, fmt.Errorf("open: %w", err) // names the path
 	}
 	if err := f.Close(); err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
@@ -116,6 +116,9 @@ func (db *DB) migrate(ctx context.Context, files fs.FS) error {
 // classifyOpen tells a damaged file from one whose schema cannot be brought up to date: damage behind the first page makes
 // a migration fail with errors that name only what it missed.
 func (db *DB) classifyOpen(ctx context.Context, cause error) error {
+	if free, err := freeBytes(db.path); err == nil && free < minFree {
+		return fmt.Errorf("the disk has only %d bytes free: %w", free, cause)
+	}
 	if err := Classify(cause); errors.Is(err, ErrCorrupt) {
 		return err
 	}
