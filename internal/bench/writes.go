@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"auditlog/internal/seed"
 )
 
@@ -17,6 +19,7 @@ const (
 
 	bulkEntries = 1000
 	fanOut      = 64
+	bulkConns   = 2 // one bulk is read and prepared while the other is written
 )
 
 // entries makes entries of about 600 bytes without idempotency keys: the other side stores events alone.
@@ -118,7 +121,7 @@ func (r *run) writes(ctx context.Context) error {
 
 func (r *run) bulkRatio(ctx context.Context, p *process, limit *bare) error {
 	var service, inserts time.Duration
-	each := max(1, r.Bulks/turns)
+	each := bulkConns * max(1, r.Bulks/turns/bulkConns)
 	for range turns {
 		took, err := r.bulks(p, each)
 		if err != nil {
@@ -137,7 +140,7 @@ func (r *run) bulkRatio(ctx context.Context, p *process, limit *bare) error {
 	bulkRate, bareRate := n/service.Seconds(), n/inserts.Seconds()
 	return r.report(Line{
 		Name: "bulk of 1,000 / bare inserts", Value: bulkRate / bareRate, Unit: "ratio", Least: true, Floor: 0.35, Goal: 0.7,
-		Cache: "warm", Workers: "off", Connections: 1, Samples: turns * each,
+		Cache: "warm", Workers: "off", Connections: bulkConns, Samples: turns * each,
 		Sides: map[string]float64{"bulk_entries_per_s": bulkRate, "bare_entries_per_s": bareRate},
 	})
 }
@@ -198,13 +201,8 @@ func (r *run) latencyRatio(ctx context.Context, p *process, limit *bare) error {
 	})
 }
 
-// bulks is the time of n bulks over one connection.
+// bulks is the time of n bulks over bulkConns connections, which n is a multiple of.
 func (r *run) bulks(p *process, n int) (time.Duration, error) {
-	c, err := dial(p.addr)
-	if err != nil {
-		return 0, err
-	}
-	defer c.close()
 	bodies := make([][]byte, min(n, 10))
 	for i := range bodies {
 		e, err := entries(i*bulkEntries, bulkEntries)
@@ -213,13 +211,25 @@ func (r *run) bulks(p *process, n int) (time.Duration, error) {
 		}
 		bodies[i] = bulkBody(e)
 	}
+	var all errgroup.Group
 	start := time.Now()
-	for i := range n {
-		if _, err := c.want(http.StatusCreated, "POST", pathBulk, p.tokens["writer"], bodies[i%len(bodies)]); err != nil {
-			return 0, err
-		}
+	for first := range bulkConns {
+		all.Go(func() error {
+			c, err := dial(p.addr)
+			if err != nil {
+				return err
+			}
+			defer c.close()
+			for i := first; i < n; i += bulkConns {
+				if _, err := c.want(http.StatusCreated, "POST", pathBulk, p.tokens["writer"], bodies[i%len(bodies)]); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
 	}
-	return time.Since(start), nil
+	err := all.Wait()
+	return time.Since(start), err
 }
 
 // singles is how many requests were answered over many connections.
