@@ -28,15 +28,17 @@ type bad struct {
 	slug   string // "": any
 }
 
-// notYet are the rows of the list whose part does not exist yet.
+// notYet are the rows of the list that need a part which does not exist yet, wholly or for some of their answers: cases
+// of the others are below, or elsewhere.
 var notYet = map[string]string{
-	"J1": "rate limits", "J2": "rate limits",
+	"A10": "access events: the 403 comes without an access.denied event", "H7": "legal hold: 409 legal-hold", "I6": "a store that is not embedded",
+	"J1": "rate limits", "J2": "rate limits", "K4": "access events: the refusal comes without one",
 }
 
 // elsewhere are the rows that have a test of their own.
 var elsewhere = map[string]string{
 	"D1": "TestBodyLimits", "D3": "TestHeadLimits", "D4": "TestSlowClients", "D6": "TestMethods", "E2": "TestTextIsKeptAsSent", "E5": "TestTextIsKeptAsSent",
-	"I3": "TestPartialBulk", "I6": "of a store that is not embedded", "I8": "package query: CSV", "I10": "TestCutExport", "J3": "TestDraining",
+	"I3": "TestPartialBulk", "I8": "package query: CSV", "I10": "TestCutExport", "J3": "TestDraining",
 	"K4": "TestStreamRefusals", "K6": "TestStreamRefusesFrames", "K7": "TestStreamEndsWithItsCredential", "K9": "TestStreamLimits, TestLateReaderIsToldWhere",
 	"A12": "TestInactiveTenant", "B3": "TestForeignEntriesLookAbsent", "B9": "TestForeignCursorsAndKeys", "H8": "TestCleanup",
 }
@@ -310,6 +312,11 @@ func TestBadInput(t *testing.T) {
 	for _, row := range rowsOfTheList {
 		if !covered[row] && elsewhere[row] == "" && notYet[row] == "" {
 			t.Errorf("row %s has no case", row)
+		}
+	}
+	for row := range notYet {
+		if !slices.Contains(rowsOfTheList, row) {
+			t.Errorf("row %s is not in the list", row)
 		}
 	}
 	if log := w.log.String(); strings.Contains(log, w.token("reader")) || strings.Contains(log, "access_token") {

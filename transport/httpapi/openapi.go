@@ -18,7 +18,7 @@ func init() { huma.DefaultArrayNullable = false } // no list of ours is ever nul
 // commonFaults are what any route can answer with.
 var commonFaults = []fault.Kind{
 	fault.Malformed, fault.Unauthenticated, fault.Forbidden, fault.TenantMismatch, fault.NotAcceptable, fault.UnknownParameter, fault.QueryTooCostly,
-	fault.HeadersTooLarge, fault.RateLimited, fault.Unavailable, fault.Internal,
+	fault.HeadersTooLarge, fault.Unavailable, fault.Internal,
 }
 
 // What routes can answer with besides, by what they have.

@@ -168,7 +168,7 @@ func manageRoutes() []route {
 			doc: "Goes by recorded_at. What goes is hidden at once and removed after; the log keeps a certificate of it.",
 			who: managers, params: cleanupParams,
 			answers: []answer{answerOf[dryRunView](200, "dry_run: how many events would go."), answerOf[cleanupView](202, "The job; the same one while it runs.", locationHeader)},
-			faults:  []fault.Kind{fault.RetentionFloor, fault.LegalHold, fault.Conflict},
+			faults:  []fault.Kind{fault.RetentionFloor, fault.Conflict},
 			handle:  (*Server).deleteOld,
 		},
 		{

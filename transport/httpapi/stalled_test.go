@@ -64,12 +64,16 @@ func blockedIn(function string) bool {
 	return false
 }
 
-// stall is how long a client below does not read, when a write may take a second, and two in all.
-const stall = 1400 * time.Millisecond
+// A late client does not read for stall, of which a write may take lateAfter, and writePatience times that in all: some
+// 1 s of room to either side.
+const (
+	lateAfter = 2 * time.Second
+	stall     = 2900 * time.Millisecond
+)
 
 // TestLateReaderIsToldWhere is row K9: who reads again within the time is told that it fell behind, and where.
 func TestLateReaderIsToldWhere(t *testing.T) {
-	w := newWorld(t, httpapi.Config{Stream: httpapi.StreamConfig{WriteTimeout: time.Second}})
+	w := newWorld(t, httpapi.Config{Stream: httpapi.StreamConfig{WriteTimeout: lateAfter}})
 	w.fill()
 	conn := w.openStalled()
 	time.Sleep(stall)
@@ -129,7 +133,7 @@ func (w *world) openEvents() *bufio.Reader {
 
 // TestLateEventsEndWithLagged is the same over Server-Sent Events: lagged is the last event, and the answer ends whole.
 func TestLateEventsEndWithLagged(t *testing.T) {
-	w := newWorld(t, httpapi.Config{Stream: httpapi.StreamConfig{WriteTimeout: time.Second}})
+	w := newWorld(t, httpapi.Config{Stream: httpapi.StreamConfig{WriteTimeout: lateAfter}})
 	w.fill()
 	conn := w.openEvents()
 	time.Sleep(stall)
