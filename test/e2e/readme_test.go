@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"bytes"
+	"encoding/csv"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,8 +15,8 @@ import (
 // readmeCommands are the shell blocks of README.md that are to run against a service that `make run` started.
 var readmeCommands = regexp.MustCompile("(?s)<!-- test: serve -->\n```sh\n(.*?)```")
 
-// TestReadme does what the README tells a stranger to do, in a fresh clone: make run, the printed requests, its own
-// requests and commands, Ctrl-C, and make run again with the same data.
+// TestReadme does what the README tells a stranger to do, in a fresh clone: make run, its requests and commands, the
+// printed requests, Ctrl-C, and make run again with the same data.
 func TestReadme(t *testing.T) {
 	clone := freshClone(t)
 	readme, err := os.ReadFile(filepath.Join(clone, "README.md"))
@@ -23,7 +25,6 @@ func TestReadme(t *testing.T) {
 	}
 	s := makeRun(t, clone)
 	first := s.tenant
-	t.Run("printed requests", func(t *testing.T) { s.with(t).printed() })
 	blocks := readmeCommands.FindAllStringSubmatch(string(readme), -1)
 	if len(blocks) < 3 {
 		t.Errorf("the README has %d blocks to run", len(blocks))
@@ -38,11 +39,12 @@ func TestReadme(t *testing.T) {
 			t.Errorf("the search finds: %s", out)
 		}
 	}
-	for _, file := range []string{"decrypt.csv", "replay.ndjson"} {
-		if info, err := os.Stat(filepath.Join(clone, file)); err != nil || info.Size() == 0 {
-			t.Errorf("%s is not there: %v", file, err)
-		}
+	decryptions(t, clone)
+	if info, err := os.Stat(filepath.Join(clone, "replay.ndjson")); err != nil || info.Size() == 0 {
+		t.Errorf("the replay is not there: %v", err)
 	}
+	// Afterwards, since the README's positions are those of one posted entry.
+	t.Run("printed requests", func(t *testing.T) { s.with(t).printed() })
 	head := int64(len(s.replay(-1)))
 	before := s.list("", head).Total.Value
 	if err := s.end(syscall.SIGINT); err != nil && err.Error() != "signal: interrupt" && s.cmd.ProcessState.ExitCode() != 2 {
@@ -52,6 +54,24 @@ func TestReadme(t *testing.T) {
 	s = makeRun(t, clone)
 	if after := s.list("", head).Total.Value; after != before || s.tenant != first {
 		t.Errorf("started again: tenant %s with %d entries, before %s with %d", s.tenant, after, first, before)
+	}
+}
+
+// decryptions checks that the README's export holds every Decrypt of the sample that it imports.
+func decryptions(t *testing.T, clone string) {
+	t.Helper()
+	in, err := os.ReadFile(filepath.Join(clone, "test/e2e/testdata/cloudtrail.ndjson"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := os.Open(filepath.Join(clone, "decrypt.csv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = out.Close() }()
+	rows, err := csv.NewReader(out).ReadAll()
+	if want := bytes.Count(in, []byte(`"eventName":"Decrypt"`)); err != nil || want == 0 || len(rows) != want+1 {
+		t.Errorf("the export has %d rows with its header for %d records, %v", len(rows), want, err)
 	}
 }
 
