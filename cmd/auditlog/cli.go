@@ -6,7 +6,7 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-const description = `auditlog is a multi-tenant audit log: applications record who did what, people search, watch, export and prove it.
+const description = `auditlog is a multi-tenant audit log: applications record who did what, people search, watch, export and replay it.
 
 Every setting of "serve" is also an environment variable, named beside it. Durations are like 500ms, 30s, 24h.
 

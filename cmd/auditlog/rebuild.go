@@ -18,7 +18,7 @@ type rebuildCmd struct {
 	dataFlags  `embed:""`
 	logFlags   `embed:""`
 	Projection string `arg:"" enum:"search,stats,find" help:"Projection to rebuild: ${enum}."`
-	OpsAddr    string `name:"ops-addr" env:"AUDITLOG_OPS_ADDR" default:"127.0.0.1:9090" placeholder:"HOST:PORT" help:"Ops listener of the running service (${default}). When none answers there, the data dir is worked on directly."`
+	OpsAddr    string `name:"ops-addr" env:"AUDITLOG_OPS_ADDR" default:"127.0.0.1:9090" placeholder:"HOST:PORT" help:"Ops listener of the running service (${default}). It rebuilds its own data, whatever --data-dir says. When none answers there, the data dir is worked on directly."`
 }
 
 // Run asks the running service, or works on the data dir when none runs.

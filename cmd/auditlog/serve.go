@@ -16,7 +16,7 @@ import (
 
 type serveCmd struct {
 	serviceFlags `embed:""`
-	Quickstart   bool `help:"Create the tenant \"demo\" if it is not there, and print a token for each role and requests to paste."`
+	Quickstart   bool `env:"AUDITLOG_QUICKSTART" help:"Create the tenant \"demo\" if it is not there, and print a token for each role and requests to paste."`
 	BenchNull    bool `hidden:"" help:"Add the route that bench compares with."`
 }
 

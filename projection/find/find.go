@@ -1,5 +1,5 @@
-// Package find tells at which positions of a tenant's log an actor or a data subject occurs. It serves erasure by
-// subject, and gives stats its names.
+// Package find tells at which positions of a tenant's log an actor or a data subject occurs. It gives stats
+// the names behind its actor tokens; its rows of subjects are what an erasure by subject will be made from.
 //
 // The file find-<n>.db holds keyed tokens and positions, no plaintext. An erasure deletes the rows of its entry and a
 // purge those at or below its end, whatever order events come in; a token goes with its last row.
