@@ -20,67 +20,130 @@ type Dumper interface {
 	Close() error
 }
 
-// Permute opens a projection for every order of the events of a few histories, and for the orders in which each event
-// comes again, whether its range is recorded or not; all must give the content of the plain order. Histories hold
-// records, an amendment, erasures and a purge.
+type history func(w *World, tenant eventstore.TenantID)
+
+// fives are histories of up to five events each in which order could matter.
+var fives = map[string]history{
+	"amend and erase": func(w *World, tenant eventstore.TenantID) {
+		a := w.Record(tenant, Entry{Actor: "ada", Subjects: []string{"s1", "s2"}})
+		w.Amend(tenant, a.ID, "more")
+		w.Erase(tenant, a.ID)
+		w.Record(tenant, Entry{Actor: "ada", Subjects: []string{"s1"}})
+		w.Record(tenant, Entry{Actor: "bob", Action: "write", Severity: "ERROR"})
+	},
+	"erase and purge": func(w *World, tenant eventstore.TenantID) {
+		w.Record(tenant, Entry{Actor: "ada"})
+		b := w.Record(tenant, Entry{Actor: "bob", Subjects: []string{"s1"}})
+		w.Erase(tenant, b.ID)
+		w.Tick()
+		border := w.Now()
+		w.Record(tenant, Entry{Actor: "ada", Subjects: []string{"s1"}})
+		w.Purge(tenant, border)
+	},
+	"purge between": func(w *World, tenant eventstore.TenantID) {
+		w.Record(tenant, Entry{Actor: "ada"})
+		w.Tick()
+		w.Purge(tenant, w.Now())
+		w.Tick()
+		c := w.Record(tenant, Entry{Actor: "ada"})
+		w.Erase(tenant, c.ID)
+		w.Purge(tenant, w.Now().Add(-time.Second))
+	},
+}
+
+// three is a history of three events that change each other.
+func three(w *World, tenant eventstore.TenantID) {
+	a := w.Record(tenant, Entry{Actor: "ada", Subjects: []string{"s1"}})
+	w.Record(tenant, Entry{Actor: "ada", Subjects: []string{"s1", "s2"}})
+	w.Erase(tenant, a.ID)
+}
+
+// Permute opens a projection for every order of the events of a few histories, one of them coming again late, and for
+// the orders in which each comes again, whether its range is recorded or not; and for every sequence in which each of
+// three events comes once or twice. All must give the content of the plain order. Histories hold records, an
+// amendment, erasures and a purge.
 func Permute(t *testing.T, open func(t *testing.T, w *World, dir string) Dumper) {
-	for name, history := range map[string]func(w *World, tenant eventstore.TenantID){
-		"amend and erase": func(w *World, tenant eventstore.TenantID) {
-			a := w.Record(tenant, Entry{Actor: "ada", Subjects: []string{"s1", "s2"}})
-			w.Amend(tenant, a.ID, "more")
-			w.Erase(tenant, a.ID)
-			w.Record(tenant, Entry{Actor: "ada", Subjects: []string{"s1"}})
-			w.Record(tenant, Entry{Actor: "bob", Action: "write", Severity: "ERROR"})
-		},
-		"erase and purge": func(w *World, tenant eventstore.TenantID) {
-			w.Record(tenant, Entry{Actor: "ada"})
-			b := w.Record(tenant, Entry{Actor: "bob", Subjects: []string{"s1"}})
-			w.Erase(tenant, b.ID)
-			w.Tick()
-			border := w.Now()
-			w.Record(tenant, Entry{Actor: "ada", Subjects: []string{"s1"}})
-			w.Purge(tenant, border)
-		},
-		"purge between": func(w *World, tenant eventstore.TenantID) {
-			w.Record(tenant, Entry{Actor: "ada"})
-			w.Tick()
-			w.Purge(tenant, w.Now())
-			w.Tick()
-			c := w.Record(tenant, Entry{Actor: "ada"})
-			w.Erase(tenant, c.ID)
-			w.Purge(tenant, w.Now().Add(-time.Second))
-		},
-	} {
+	for name, history := range fives {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := New(t)
-			history(w, w.Tenant("acme"))
-			events := w.Events()[1:] // the first created the tenant
-			empty := t.TempDir()     // opened once: making the tables costs more than filling them
-			must(t, open(t, w, empty).Close())
-			var want string
-			orders(len(events), func(order []int) {
-				dir := filepath.Join(t.TempDir(), "copy")
-				must(t, os.CopyFS(dir, os.DirFS(empty)))
-				p := open(t, w, dir)
-				defer func() { must(t, p.Close()) }()
+			b := newBench(t, open, history)
+			var l Late
+			for order := range Orders(len(b.events)) {
+				p := b.fresh()
+				at, after := l.Pick(order)
+				b.apply(p, order[:after]...)
+				b.apply(p, order[at])
+				b.apply(p, order[after:]...)
+				b.same(p, "order %v, %d again after %d", order, order[at], after)
 				for _, i := range order {
-					must(t, p.Apply(t.Context(), Single(events[i])))
+					must(t, p.Reapply(t.Context(), Single(b.events[i])))
+					b.apply(p, (i+1)%len(b.events))
 				}
-				if got := Dump(t, p); want == "" {
-					want = got
-				} else if got != want {
-					t.Fatalf("order %v gives\n%swant\n%s", order, got, want)
-				}
-				for _, i := range order {
-					must(t, p.Reapply(t.Context(), Single(events[i])))
-					must(t, p.Apply(t.Context(), Single(events[(i+1)%len(events)])))
-				}
-				if got := Dump(t, p); got != want {
-					t.Fatalf("order %v, each twice, gives\n%swant\n%s", order, got, want)
-				}
-			})
+				b.same(p, "order %v, each twice", order)
+				must(t, p.Close())
+			}
+			if n := l.Missing(len(b.events)); n > 0 && len(b.events) == 5 { // the 24 orders of four are too few for all ways
+				t.Errorf("%d ways to be late were not tried", n)
+			}
 		})
+	}
+	t.Run("each once or twice", func(t *testing.T) {
+		t.Parallel()
+		b, n := newBench(t, open, three), 0
+		for sequence := range Doublings(len(b.events)) {
+			p := b.fresh()
+			b.apply(p, sequence...)
+			b.same(p, "sequence %v", sequence)
+			must(t, p.Close())
+			n++
+		}
+		if n != 222 { // by multiset: 3! + 3·4!/2 + 3·5!/4 + 6!/8
+			t.Errorf("%d sequences", n)
+		}
+	})
+}
+
+// bench is where a history's events are applied in many sequences, and compared with the plain one.
+type bench struct {
+	t      *testing.T
+	open   func(dir string) Dumper
+	empty  string // folder of a projection that was opened once: making the tables costs more than filling them
+	events []eventstore.Event
+	want   string
+}
+
+func newBench(t *testing.T, open func(t *testing.T, w *World, dir string) Dumper, history history) *bench {
+	w := New(t)
+	history(w, w.Tenant("acme"))
+	b := &bench{t: t, open: func(dir string) Dumper { return open(t, w, dir) }, empty: t.TempDir(), events: w.Events()[1:]} // the first created the tenant
+	must(t, b.open(b.empty).Close())
+	p := b.fresh()
+	for i := range b.events {
+		b.apply(p, i)
+	}
+	b.want = Dump(t, p)
+	must(t, p.Close())
+	return b
+}
+
+// fresh opens an empty projection.
+func (b *bench) fresh() Dumper {
+	dir := filepath.Join(b.t.TempDir(), "copy")
+	must(b.t, os.CopyFS(dir, os.DirFS(b.empty)))
+	return b.open(dir)
+}
+
+func (b *bench) apply(p Dumper, which ...int) {
+	for _, i := range which {
+		must(b.t, p.Apply(b.t.Context(), Single(b.events[i])))
+	}
+}
+
+// same holds the projection to the content of the plain order.
+func (b *bench) same(p Dumper, format string, args ...any) {
+	b.t.Helper()
+	if got := Dump(b.t, p); got != b.want {
+		b.t.Fatalf(format+" gives\n%s\nwant\n%s", append(args, got, b.want)...)
 	}
 }
 
@@ -90,26 +153,4 @@ func Dump(tb testing.TB, p Dumper) string {
 	var b bytes.Buffer
 	must(tb, p.Dump(context.Background(), &b))
 	return b.String()
-}
-
-// orders calls f with every order of 0…n-1, ascending first.
-func orders(n int, f func([]int)) {
-	order := make([]int, 0, n)
-	used := make([]bool, n)
-	var next func()
-	next = func() {
-		if len(order) == n {
-			f(order)
-			return
-		}
-		for i := range n {
-			if used[i] {
-				continue
-			}
-			used[i], order = true, append(order, i)
-			next()
-			used[i], order = false, order[:len(order)-1]
-		}
-	}
-	next()
 }

@@ -1,6 +1,9 @@
 package search_test
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -8,6 +11,7 @@ import (
 	"auditlog/eventstore"
 	"auditlog/eventstore/format"
 	"auditlog/projection"
+	"auditlog/projection/projtest"
 	"auditlog/projection/search"
 	"auditlog/projection/search/searchtest"
 )
@@ -48,76 +52,123 @@ var histories = map[string]func(*searchtest.Log){
 
 var tenant = searchtest.Tenant(1)
 
-// Every order of five events, each delivered alone, some twice, some again in one envelope, gives the same documents.
+// three is a log of three events that change each other.
+func three(l *searchtest.Log) {
+	e := l.Record(tenant, format.Public{Action: "READ"}, format.Private{Message: "first"})
+	l.Amend(e, format.Private{Message: "second"})
+	l.Erase(e)
+}
+
+// Every order of five events, each delivered alone, some twice, some again in one envelope, one again late, gives the
+// same documents.
 func TestAnyOrderGivesTheSameDocuments(t *testing.T) {
 	for name, history := range histories {
 		t.Run(name, func(t *testing.T) {
-			log := searchtest.NewLog(t)
-			history(log)
-			straight := open(t, t.TempDir(), log)
-			if err := straight.Apply(t.Context(), log.Envelope(0, 5)); err != nil {
-				t.Fatal(err)
-			}
-			want := dump(t, straight)
-			if strings.Count(want, "\n") < 2 {
-				t.Fatalf("dump %q", want)
-			}
+			b := newBench(t, history)
+			var l projtest.Late
 			n := 0
-			for order := range permutations([]eventstore.Offset{1, 2, 3, 4, 5}) {
-				x, err := search.Open(t.Context(), config(t.TempDir(), log))
-				if err != nil {
-					t.Fatal(err)
-				}
-				for i, o := range order {
-					envelopes := []projection.Envelope{log.Envelope(o-1, o)}
+			for order := range projtest.Orders(5) {
+				at, after := l.Pick(order)
+				var envelopes []projection.Envelope
+				for i, event := range order {
+					if i == after {
+						envelopes = append(envelopes, b.single(order[at]))
+					}
+					one := b.single(event)
+					envelopes = append(envelopes, one)
 					switch (n + i) % 3 {
 					case 1: // twice
-						envelopes = append(envelopes, envelopes[0])
+						envelopes = append(envelopes, one)
 					case 2: // once more, overlapping its neighbours
-						envelopes = append(envelopes, log.Envelope(max(o-2, 0), o))
-					}
-					for _, env := range envelopes {
-						if err := x.Apply(t.Context(), env); err != nil {
-							t.Fatal(err)
-						}
+						envelopes = append(envelopes, b.log.Envelope(max(one.From-1, 0), one.To))
 					}
 				}
-				if got := dump(t, x); got != want {
-					t.Fatalf("order %v:\n%s\nwant\n%s", order, got, want)
+				if after == len(order) {
+					envelopes = append(envelopes, b.single(order[at]))
 				}
-				r, err := x.Progress(t.Context(), 0)
-				if err != nil || !slices.Equal(r, projection.Ranges{{From: 0, To: 5}}) {
-					t.Fatalf("order %v: progress %v, %v", order, r, err)
-				}
-				if err := x.Close(); err != nil {
-					t.Fatal(err)
-				}
+				b.same(envelopes, "order %v, %d again after %d", order, order[at], after)
 				n++
 			}
-			if n != 120 {
-				t.Fatalf("%d orders", n)
+			if n != 120 || l.Missing(5) > 0 {
+				t.Fatalf("%d orders, %d ways to be late were not tried", n, l.Missing(5))
 			}
 		})
 	}
 }
 
-// permutations yields every order of s, in place.
-func permutations(s []eventstore.Offset) func(yield func([]eventstore.Offset) bool) {
-	return func(yield func([]eventstore.Offset) bool) {
-		var step func(k int) bool
-		step = func(k int) bool {
-			if k == len(s) {
-				return yield(s)
-			}
-			for i := k; i < len(s); i++ {
-				s[k], s[i] = s[i], s[k]
-				if !step(k + 1) {
-					return false
-				}
-				s[k], s[i] = s[i], s[k]
-			}
-			return true
+// Every sequence in which each of three events comes once or twice gives the same documents.
+func TestAnyDuplicationGivesTheSameDocuments(t *testing.T) {
+	b, n := newBench(t, three), 0
+	for sequence := range projtest.Doublings(3) {
+		var envelopes []projection.Envelope
+		for _, event := range sequence {
+			envelopes = append(envelopes, b.single(event))
 		}
-		step(0)
+		b.same(envelopes, "sequence %v", sequence)
+		n++
+	}
+	if n != 222 { // 3! + 3·4!/2 + 3·5!/4 + 6!/8
+		t.Errorf("%d sequences", n)
+	}
+}
+
+// bench is where a log's events are delivered in many sequences, and compared with the plain one.
+type bench struct {
+	t     *testing.T
+	log   *searchtest.Log
+	empty string // folder of an index that was opened once: making the tables costs more than filling them
+	want  string
+}
+
+func newBench(t *testing.T, history func(*searchtest.Log)) *bench {
+	b := &bench{t: t, log: searchtest.NewLog(t), empty: t.TempDir()}
+	history(b.log)
+	x, err := search.Open(t.Context(), config(b.empty, b.log))
+	if err == nil {
+		err = x.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	straight := open(t, t.TempDir(), b.log)
+	if err := straight.Apply(t.Context(), b.log.Envelope(0, b.log.Head())); err != nil {
+		t.Fatal(err)
+	}
+	if b.want = dump(t, straight); strings.Count(b.want, "\n") < 1 {
+		t.Fatalf("dump %q", b.want)
+	}
+	return b
+}
+
+// single is the envelope of one event of the log, counted from 0.
+func (b *bench) single(event int) projection.Envelope {
+	return b.log.Envelope(eventstore.Offset(event), eventstore.Offset(event+1))
+}
+
+// same delivers envelopes to an empty index and holds it to the plain order's documents and to all of its progress.
+func (b *bench) same(envelopes []projection.Envelope, format string, args ...any) {
+	b.t.Helper()
+	name, dir := fmt.Sprintf(format, args...), filepath.Join(b.t.TempDir(), "copy")
+	if err := os.CopyFS(dir, os.DirFS(b.empty)); err != nil {
+		b.t.Fatal(err)
+	}
+	x, err := search.Open(b.t.Context(), config(dir, b.log))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, env := range envelopes {
+		if err := x.Apply(b.t.Context(), env); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+	if got := dump(b.t, x); got != b.want {
+		b.t.Fatalf("%s:\n%s\nwant\n%s", name, got, b.want)
+	}
+	r, err := x.Progress(b.t.Context(), 0)
+	if err != nil || !slices.Equal(r, projection.Ranges{{From: 0, To: b.log.Head()}}) {
+		b.t.Fatalf("%s: progress %v, %v", name, r, err)
+	}
+	if err := x.Close(); err != nil {
+		b.t.Fatal(err)
 	}
 }
