@@ -9,144 +9,95 @@ import (
 
 // AppendPublic appends the canonical public part. Keys are written in RFC 8785 order.
 func AppendPublic(b []byte, p *Public) []byte {
-	o := object{b: append(b, '{')}
-	o.text("action", p.Action)
-	o.text("actor_type", p.ActorType)
+	o := object{canon.Members{B: append(b, '{')}}
+	o.Text("action", p.Action)
+	o.Text("actor_type", p.ActorType)
 	if !p.EntryID.IsZero() {
-		o.key("entry_id")
-		o.b = appendQuotedID(o.b, p.EntryID)
+		o.Key("entry_id")
+		o.B = appendQuotedID(o.B, p.EntryID)
 	}
-	o.key("id")
-	o.b = appendQuotedID(o.b, p.ID)
-	o.texts("masked", p.Masked)
+	o.Key("id")
+	o.B = appendQuotedID(o.B, p.ID)
+	o.Texts("masked", p.Masked)
 	if p.OccurredAt != nil {
-		o.key("occurred_at")
-		o.b = append(p.OccurredAt.AppendTo(append(o.b, '"')), '"')
+		o.Key("occurred_at")
+		o.B = append(p.OccurredAt.AppendTo(append(o.B, '"')), '"')
 	}
-	o.text("outcome", p.Outcome)
-	o.key("private")
-	o.b = append(b64.AppendEncode(append(o.b, '"'), p.Private[:]), '"')
-	o.text("resource_type", p.ResourceType)
-	o.texts("roles", p.Roles)
-	o.text("severity", p.Severity)
-	o.text("type", string(p.Type))
-	o.key("v")
-	o.b = appendInt(o.b, Version)
-	return append(o.b, '}')
+	o.Text("outcome", p.Outcome)
+	o.Key("private")
+	o.B = append(b64.AppendEncode(append(o.B, '"'), p.Private[:]), '"')
+	o.Text("resource_type", p.ResourceType)
+	o.Texts("roles", p.Roles)
+	o.Text("severity", p.Severity)
+	o.Text("type", string(p.Type))
+	o.Key("v")
+	o.B = appendInt(o.B, Version)
+	return append(o.B, '}')
 }
 
 // AppendPrivate appends the canonical private part. Keys are written in RFC 8785 order.
 func AppendPrivate(b []byte, p *Private) []byte {
-	o := object{b: append(b, '{')}
+	o := object{canon.Members{B: append(b, '{')}}
 	if p.Actor != (Actor{}) {
-		o.open("actor")
-		o.text("email", p.Actor.Email)
-		o.text("id", p.Actor.ID)
-		o.text("name", p.Actor.Name)
-		o.text("session_id", p.Actor.SessionID)
-		o.close()
+		o.Open("actor")
+		o.Text("email", p.Actor.Email)
+		o.Text("id", p.Actor.ID)
+		o.Text("name", p.Actor.Name)
+		o.Text("session_id", p.Actor.SessionID)
+		o.End()
 	}
-	o.raw("after", p.After)
-	o.raw("before", p.Before)
-	o.text("emitter", p.Emitter)
-	o.text("idempotency_key", p.IdempotencyKey)
-	o.text("message", p.Message)
-	o.raw("metadata", p.Metadata)
+	o.Raw("after", p.After)
+	o.Raw("before", p.Before)
+	o.Text("emitter", p.Emitter)
+	o.Text("idempotency_key", p.IdempotencyKey)
+	o.Text("message", p.Message)
+	o.Raw("metadata", p.Metadata)
 	o.refs("on_behalf_of", p.OnBehalfOf)
-	o.text("reason", p.Reason)
+	o.Text("reason", p.Reason)
 	o.refs("related", p.Related)
-	o.text("request_id", p.RequestID)
+	o.Text("request_id", p.RequestID)
 	if p.Resource != (Resource{}) {
-		o.open("resource")
-		o.text("id", p.Resource.ID)
-		o.text("name", p.Resource.Name)
-		o.close()
+		o.Open("resource")
+		o.Text("id", p.Resource.ID)
+		o.Text("name", p.Resource.Name)
+		o.End()
 	}
-	o.key("salt")
-	o.b = append(b64.AppendEncode(append(o.b, '"'), p.Salt[:]), '"')
+	o.Key("salt")
+	o.B = append(b64.AppendEncode(append(o.B, '"'), p.Salt[:]), '"')
 	if p.Source != (Source{}) {
-		o.open("source")
-		o.text("ip", p.Source.IP)
-		o.text("service", p.Source.Service)
-		o.text("user_agent", p.Source.UserAgent)
-		o.text("version", p.Source.Version)
-		o.close()
+		o.Open("source")
+		o.Text("ip", p.Source.IP)
+		o.Text("service", p.Source.Service)
+		o.Text("user_agent", p.Source.UserAgent)
+		o.Text("version", p.Source.Version)
+		o.End()
 	}
-	o.texts("subjects", p.Subjects)
-	o.text("trace_id", p.TraceID)
-	return append(o.b, '}')
+	o.Texts("subjects", p.Subjects)
+	o.Text("trace_id", p.TraceID)
+	return append(o.B, '}')
 }
 
 // object writes the members of a JSON object whose keys are plain ASCII and come in order.
-type object struct {
-	b    []byte
-	more bool
-}
-
-func (o *object) key(name string) {
-	if o.more {
-		o.b = append(o.b, ',')
-	}
-	o.more = true
-	o.b = append(o.b, '"')
-	o.b = append(o.b, name...)
-	o.b = append(o.b, '"', ':')
-}
-
-func (o *object) text(name, value string) {
-	if value != "" {
-		o.key(name)
-		o.b = canon.AppendString(o.b, value)
-	}
-}
-
-func (o *object) raw(name string, value []byte) {
-	if value != nil {
-		o.key(name)
-		o.b = append(o.b, value...)
-	}
-}
-
-func (o *object) texts(name string, values []string) {
-	if len(values) == 0 {
-		return
-	}
-	o.key(name)
-	o.b = append(o.b, '[')
-	for i, v := range values {
-		if i > 0 {
-			o.b = append(o.b, ',')
-		}
-		o.b = canon.AppendString(o.b, v)
-	}
-	o.b = append(o.b, ']')
-}
+type object struct{ canon.Members }
 
 func (o *object) refs(name string, values []Ref) {
 	if len(values) == 0 {
 		return
 	}
-	o.key(name)
-	o.b = append(o.b, '[')
+	o.Key(name)
+	o.B = append(o.B, '[')
 	for i, v := range values {
 		if i > 0 {
-			o.b = append(o.b, ',')
+			o.B = append(o.B, ',')
 		}
-		o.b, o.more = append(o.b, '{'), false
-		o.text("id", v.ID)
-		o.text("name", v.Name)
-		o.text("type", v.Type)
-		o.close()
+		o.Begin()
+		o.Text("id", v.ID)
+		o.Text("name", v.Name)
+		o.Text("type", v.Type)
+		o.End()
 	}
-	o.b = append(o.b, ']')
+	o.B = append(o.B, ']')
 }
-
-func (o *object) open(name string) {
-	o.key(name)
-	o.b, o.more = append(o.b, '{'), false
-}
-
-func (o *object) close() { o.b, o.more = append(o.b, '}'), true }
 
 func appendQuotedID(b []byte, id eventstore.EventID) []byte {
 	b, _ = id.AppendText(append(b, '"'))

@@ -71,13 +71,13 @@ func (c *changes) add(op string, path, from, to []byte) {
 		c.b = append(c.b, ',')
 	}
 	c.more = true
-	o := object{b: append(c.b, '{')}
-	o.text("op", op)
-	o.key("path")
-	o.b = canon.AppendBytes(o.b, path)
-	o.raw("from", from)
-	o.raw("to", to)
-	c.b = append(o.b, '}')
+	o := object{canon.Members{B: append(c.b, '{')}}
+	o.Text("op", op)
+	o.Key("path")
+	o.B = canon.AppendBytes(o.B, path)
+	o.Raw("from", from)
+	o.Raw("to", to)
+	c.b = append(o.B, '}')
 }
 
 // appendToken adds a key to a JSON pointer (RFC 6901 §3).

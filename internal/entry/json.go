@@ -1,8 +1,6 @@
 package entry
 
 import (
-	"strconv"
-
 	"auditlog/eventstore"
 	"auditlog/eventstore/format"
 	"auditlog/internal/canon"
@@ -13,195 +11,138 @@ import (
 // for events that are no entries. Of an erased entry only what is public is shown: of each amendment its event, position
 // and time.
 func (e *Entry) AppendJSON(b []byte) []byte {
-	o := object{b: append(b, '{')}
+	o := object{canon.Members{B: append(b, '{')}}
 	o.id("id", e.ID)
 	o.id("tenant_id", eventstore.EventID(e.Tenant))
 	if e.Type != eventstore.EntryRecorded {
-		o.text("type", string(e.Type))
+		o.Text("type", string(e.Type))
 	}
-	o.number("position", int64(e.Position))
+	o.Int("position", int64(e.Position))
 	o.time("recorded_at", e.RecordedAt)
-	o.open("emitter")
-	o.text("sub", e.Private.Emitter)
+	o.Open("emitter")
+	o.Text("sub", e.Private.Emitter)
 	o.roles(e.Public.Roles)
-	o.close()
+	o.End()
 	o.time("occurred_at", e.OccurredAt)
-	o.text("action", e.Public.Action)
+	o.Text("action", e.Public.Action)
 	e.appendWho(&o)
 	e.appendWhat(&o)
 	e.appendObjects(&o)
-	o.text("idempotency_key", e.Private.IdempotencyKey)
-	o.texts("subjects", e.Private.Subjects)
-	o.number("revision", int64(1+len(e.Amendments)))
+	o.Text("idempotency_key", e.Private.IdempotencyKey)
+	o.Texts("subjects", e.Private.Subjects)
+	o.Int("revision", int64(1+len(e.Amendments)))
 	o.amendments(e.Amendments)
 	if e.Erased != nil {
-		o.open("erased")
+		o.Open("erased")
 		o.time("at", e.Erased.At)
 		o.id("by_event", e.Erased.By)
-		o.close()
+		o.End()
 	}
-	return append(o.b, '}')
+	return append(o.B, '}')
 }
 
 func (e *Entry) appendWho(o *object) {
 	a := &e.Private.Actor
-	o.open("actor")
-	o.text("type", e.Public.ActorType)
-	o.text("id", a.ID)
-	o.text("name", a.Name)
-	o.text("email", a.Email)
-	o.text("session_id", a.SessionID)
-	o.close()
+	o.Open("actor")
+	o.Text("type", e.Public.ActorType)
+	o.Text("id", a.ID)
+	o.Text("name", a.Name)
+	o.Text("email", a.Email)
+	o.Text("session_id", a.SessionID)
+	o.End()
 	o.refs("on_behalf_of", e.Private.OnBehalfOf)
 }
 
 func (e *Entry) appendWhat(o *object) {
 	p := &e.Private
-	o.open("resource")
-	o.text("type", e.Public.ResourceType)
-	o.text("id", p.Resource.ID)
-	o.text("name", p.Resource.Name)
-	o.close()
+	o.Open("resource")
+	o.Text("type", e.Public.ResourceType)
+	o.Text("id", p.Resource.ID)
+	o.Text("name", p.Resource.Name)
+	o.End()
 	o.refs("related", p.Related)
-	o.text("severity", e.Public.Severity)
-	o.text("outcome", e.Public.Outcome)
-	o.text("message", p.Message)
+	o.Text("severity", e.Public.Severity)
+	o.Text("outcome", e.Public.Outcome)
+	o.Text("message", p.Message)
 	if p.Source != (format.Source{}) {
-		o.open("source")
-		o.text("ip", p.Source.IP)
-		o.text("user_agent", p.Source.UserAgent)
-		o.text("service", p.Source.Service)
-		o.text("version", p.Source.Version)
-		o.close()
+		o.Open("source")
+		o.Text("ip", p.Source.IP)
+		o.Text("user_agent", p.Source.UserAgent)
+		o.Text("service", p.Source.Service)
+		o.Text("version", p.Source.Version)
+		o.End()
 	}
-	o.text("request_id", p.RequestID)
-	o.text("trace_id", p.TraceID)
+	o.Text("request_id", p.RequestID)
+	o.Text("trace_id", p.TraceID)
 }
 
 func (e *Entry) appendObjects(o *object) {
 	p := &e.Private
-	o.raw("before", p.Before)
-	o.raw("after", p.After)
+	o.Raw("before", p.Before)
+	o.Raw("after", p.After)
 	if p.Before != nil || p.After != nil {
-		o.key("changes")
-		o.b = appendChanges(o.b, p.Before, p.After)
+		o.Key("changes")
+		o.B = appendChanges(o.B, p.Before, p.After)
 	}
-	o.raw("metadata", p.Metadata)
+	o.Raw("metadata", p.Metadata)
 }
 
 // object writes the members of a JSON object; empty values are left out.
-type object struct {
-	b    []byte
-	more bool
-}
-
-func (o *object) key(name string) {
-	if o.more {
-		o.b = append(o.b, ',')
-	}
-	o.more = true
-	o.b = append(o.b, '"')
-	o.b = append(o.b, name...)
-	o.b = append(o.b, '"', ':')
-}
-
-func (o *object) open(name string) {
-	o.key(name)
-	o.b, o.more = append(o.b, '{'), false
-}
-
-func (o *object) close() { o.b, o.more = append(o.b, '}'), true }
-
-func (o *object) text(name, value string) {
-	if value != "" {
-		o.key(name)
-		o.b = canon.AppendString(o.b, value)
-	}
-}
-
-func (o *object) raw(name string, value []byte) {
-	if value != nil {
-		o.key(name)
-		o.b = append(o.b, value...)
-	}
-}
-
-func (o *object) number(name string, value int64) {
-	o.key(name)
-	o.b = strconv.AppendInt(o.b, value, 10)
-}
+type object struct{ canon.Members }
 
 func (o *object) time(name string, at eventstore.Micros) {
-	o.key(name)
-	o.b = append(at.AppendTo(append(o.b, '"')), '"')
+	o.Key(name)
+	o.B = append(at.AppendTo(append(o.B, '"')), '"')
 }
 
 func (o *object) id(name string, id eventstore.EventID) {
-	o.key(name)
-	o.b, _ = id.AppendText(append(o.b, '"'))
-	o.b = append(o.b, '"')
-}
-
-func (o *object) texts(name string, values []string) {
-	if len(values) > 0 {
-		o.list(name, values)
-	}
+	o.Key(name)
+	o.B, _ = id.AppendText(append(o.B, '"'))
+	o.B = append(o.B, '"')
 }
 
 // roles are shown even when there are none: a credential without roles is a fact, too.
-func (o *object) roles(values []string) { o.list("roles", values) }
-
-func (o *object) list(name string, values []string) {
-	o.key(name)
-	o.b = append(o.b, '[')
-	for i, v := range values {
-		if i > 0 {
-			o.b = append(o.b, ',')
-		}
-		o.b = canon.AppendString(o.b, v)
-	}
-	o.b = append(o.b, ']')
-}
+func (o *object) roles(values []string) { o.List("roles", values) }
 
 func (o *object) refs(name string, refs []format.Ref) {
 	if len(refs) == 0 {
 		return
 	}
-	o.key(name)
-	o.b = append(o.b, '[')
+	o.Key(name)
+	o.B = append(o.B, '[')
 	for i, r := range refs {
 		if i > 0 {
-			o.b = append(o.b, ',')
+			o.B = append(o.B, ',')
 		}
-		o.b, o.more = append(o.b, '{'), false
-		o.text("type", r.Type)
-		o.text("id", r.ID)
-		o.text("name", r.Name)
-		o.close()
+		o.Begin()
+		o.Text("type", r.Type)
+		o.Text("id", r.ID)
+		o.Text("name", r.Name)
+		o.End()
 	}
-	o.b = append(o.b, ']')
+	o.B = append(o.B, ']')
 }
 
 func (o *object) amendments(list []Amendment) {
 	if len(list) == 0 {
 		return
 	}
-	o.key("amendments")
-	o.b = append(o.b, '[')
+	o.Key("amendments")
+	o.B = append(o.B, '[')
 	for i := range list {
 		a := &list[i]
 		if i > 0 {
-			o.b = append(o.b, ',')
+			o.B = append(o.B, ',')
 		}
-		o.b, o.more = append(o.b, '{'), false
+		o.Begin()
 		o.id("event_id", a.EventID)
-		o.number("position", int64(a.Position))
+		o.Int("position", int64(a.Position))
 		o.time("at", a.At)
-		o.text("by", a.By)
-		o.text("reason", a.Reason)
-		o.text("message", a.Message)
-		o.raw("metadata", a.Metadata)
-		o.close()
+		o.Text("by", a.By)
+		o.Text("reason", a.Reason)
+		o.Text("message", a.Message)
+		o.Raw("metadata", a.Metadata)
+		o.End()
 	}
-	o.b = append(o.b, ']')
+	o.B = append(o.B, ']')
 }
