@@ -16,5 +16,5 @@ func freeBytes(path string) (int64, error) {
 	if err := unix.Statfs(filepath.Dir(path), &s); err != nil {
 		return 0, err
 	}
-	return int64(s.Bavail) * int64(s.Bsize), nil
+	return int64(s.Bavail * uint64(s.Bsize)), nil
 }
