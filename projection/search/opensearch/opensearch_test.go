@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"auditlog/projection"
+	"auditlog/projection/search"
 	"auditlog/projection/search/opensearch"
 	"auditlog/projection/search/opensearch/ostest"
 	"auditlog/projection/search/opensearch/sqlitestate"
@@ -57,4 +58,22 @@ func open(tb testing.TB, cfg opensearch.Config) *opensearch.Index {
 func TestSuite(t *testing.T) {
 	address := ostest.Address(t)
 	searchtest.Run(t, func(tb testing.TB, log *searchtest.Log) searchtest.Index { return open(tb, config(tb, address, log)) })
+}
+
+func TestAgreesWithTheEmbeddedIndex(t *testing.T) {
+	address := ostest.Address(t)
+	searchtest.Compare(t,
+		func(tb testing.TB, log *searchtest.Log) searchtest.Index {
+			x, err := search.Open(tb.Context(), search.Config{Dir: tb.TempDir(), Store: log, Opener: log, Log: slog.New(slog.DiscardHandler)})
+			if err != nil {
+				tb.Fatal(err)
+			}
+			tb.Cleanup(func() {
+				if err := x.Close(); err != nil {
+					tb.Error(err)
+				}
+			})
+			return x
+		},
+		func(tb testing.TB, log *searchtest.Log) searchtest.Index { return open(tb, config(tb, address, log)) })
 }
