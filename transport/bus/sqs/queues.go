@@ -86,13 +86,18 @@ func (r *receives) UnmarshalJSON(b []byte) error {
 	return err
 }
 
-// same compares an attribute's values; a policy by what it means.
+// same compares an attribute's values; a policy by what it means. A server that keeps messages for ever names no
+// retention, and cannot be told one.
 func same(name, is, want string) bool {
-	if name != string(types.QueueAttributeNameRedrivePolicy) {
+	switch name {
+	case string(types.QueueAttributeNameRedrivePolicy):
+		var a, b redrivePolicy
+		return json.Unmarshal([]byte(is), &a) == nil && json.Unmarshal([]byte(want), &b) == nil && a == b
+	case string(types.QueueAttributeNameMessageRetentionPeriod):
+		return is == "" || is == want
+	default:
 		return is == want
 	}
-	var a, b redrivePolicy
-	return json.Unmarshal([]byte(is), &a) == nil && json.Unmarshal([]byte(want), &b) == nil && a == b
 }
 
 func (q *Queues) ensure(ctx context.Context, name string, want map[string]string) (Outcome, string, error) {
@@ -163,8 +168,8 @@ type State struct {
 	Delayed     int
 	Dead        int
 	Visibility  time.Duration
-	Retention   time.Duration
-	MaxReceives int // 0: no dead-letter queue is set
+	Retention   time.Duration // 0: the server does not say
+	MaxReceives int           // 0: no dead-letter queue is set
 }
 
 // Show tells the state of a destination's queues.
@@ -199,7 +204,9 @@ func (q *Queues) Show(ctx context.Context, destination string) (State, error) {
 	s.InWork = number(types.QueueAttributeNameApproximateNumberOfMessagesNotVisible)
 	s.Delayed = number(types.QueueAttributeNameApproximateNumberOfMessagesDelayed)
 	s.Visibility = time.Duration(number(types.QueueAttributeNameVisibilityTimeout)) * time.Second
-	s.Retention = time.Duration(number(types.QueueAttributeNameMessageRetentionPeriod)) * time.Second
+	if live[string(types.QueueAttributeNameMessageRetentionPeriod)] != "" {
+		s.Retention = time.Duration(number(types.QueueAttributeNameMessageRetentionPeriod)) * time.Second
+	}
 	s.MaxReceives = int(policy.Receives)
 	if err != nil {
 		return s, err
