@@ -101,6 +101,8 @@ func (s *Store) appendAgain(ctx context.Context, f eventstore.Flush) ([]eventsto
 		if !pgdb.Lost(err) || try == 2 || ctx.Err() != nil {
 			return outcomes, err
 		}
+		s.hot.Reset() // after a restart of the server every connection is broken
+		s.pool.Reset()
 	}
 }
 
