@@ -69,7 +69,7 @@ func (l *Lifecycle) Matching(ctx context.Context, id eventstore.TenantID, at eve
 	if err != nil {
 		return 0, err
 	}
-	last, err := before.last(ctx, l.pool, t, head.Position, at.Time())
+	last, err := l.last(ctx, l.pool, before, t, head.Position, at.Time())
 	return max(0, int64(last.position-head.Purged)), translate("count events", err)
 }
 
@@ -127,7 +127,7 @@ func (l *Lifecycle) startPurge(ctx context.Context, tx pgx.Tx, t tenant, p *even
 	if err != nil {
 		return nil, err
 	}
-	last, err := before.last(ctx, tx, t, head.Position, p.Before.Time())
+	last, err := l.last(ctx, tx, before, t, head.Position, p.Before.Time())
 	if err != nil {
 		return nil, err
 	}

@@ -50,12 +50,18 @@ func collectMarks(rows pgx.Rows) ([]mark, error) {
 	})
 }
 
-// end is the time before which everything below marks[i] lies.
-func end(marks []mark, i int) time.Time {
-	if i < len(marks) {
-		return marks[i].at
+// binEnd is the end of the chunk that holds a time; chunks are aligned to 1970.
+func (b *base) binEnd(at time.Time) time.Time {
+	span := b.span.Microseconds()
+	return time.UnixMicro(at.UnixMicro() - at.UnixMicro()%span + span).UTC()
+}
+
+// end is the time before which the events of marks[i] lie. The last of a full page of marks stands for all that follow.
+func (b *base) end(marks []mark, i int) time.Time {
+	if i == maxMarks-1 {
+		return forever
 	}
-	return forever
+	return b.binEnd(marks[i].at)
 }
 
 // walk fills a page with events of ascending numbers, chunk after chunk: the first alone, which is enough nearly always,
@@ -63,7 +69,7 @@ func end(marks []mark, i int) time.Time {
 func (b *base) walk(ctx context.Context, marks []mark, limit int, read func(from, to time.Time, limit int) (pgx.Rows, error)) ([]eventstore.Event, error) {
 	var p page
 	for i, n := 0, 1; i < len(marks) && len(p.events) < limit && p.bytes < eventstore.PageBytes; i, n = i+n, n*4 {
-		rows, err := read(marks[i].at, end(marks, i+n), limit-len(p.events))
+		rows, err := read(marks[i].at, b.end(marks, min(i+n, len(marks))-1), limit-len(p.events))
 		if err := p.add(rows, err, eventstore.PageBytes); err != nil {
 			return nil, translate("read events", err)
 		}

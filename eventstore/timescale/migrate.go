@@ -51,7 +51,7 @@ func Migrate(ctx context.Context, address string, l Layout) (Tier, error) {
 		return "", err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	if err := l.extend(ctx, conn); err != nil {
+	if err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error { return l.extend(ctx, tx) }); err != nil {
 		return "", err
 	}
 	err = schema().Migrate(ctx, address, map[string]string{
@@ -75,9 +75,12 @@ func Migrate(ctx context.Context, address string, l Layout) (Tier, error) {
 var ErrNoExtension = errors.New("the server has no TimescaleDB extension: install it and name it in shared_preload_libraries, or ask for plain PostgreSQL")
 
 // extend creates the extension before the first migration, which looks for it.
-func (l Layout) extend(ctx context.Context, conn *pgx.Conn) error {
+func (l Layout) extend(ctx context.Context, tx pgx.Tx) error {
+	if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(7402, 1)`); err != nil { // others migrate too
+		return err
+	}
 	var migrated, installed, available bool
-	err := conn.QueryRow(ctx, `
+	err := tx.QueryRow(ctx, `
 		SELECT to_regclass('auditlog.events') IS NOT NULL,
 			EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb'),
 			EXISTS (SELECT FROM pg_available_extensions WHERE name = 'timescaledb')
@@ -89,7 +92,7 @@ func (l Layout) extend(ctx context.Context, conn *pgx.Conn) error {
 	case migrated || installed || l.Tier == Plain:
 		return nil
 	case available:
-		if _, err := conn.Exec(ctx, `CREATE EXTENSION IF NOT EXISTS timescaledb WITH SCHEMA public`); err != nil {
+		if _, err := tx.Exec(ctx, `CREATE EXTENSION IF NOT EXISTS timescaledb WITH SCHEMA public`); err != nil {
 			return fmt.Errorf("create the extension timescaledb: %w", err)
 		}
 		return nil

@@ -61,7 +61,7 @@ func placeSQL(position string) string {
 }
 
 // last is the newest place up to a position for which the condition holds against the limit; zero when there is none.
-func (c prefix) last(ctx context.Context, q querier, t tenant, upTo eventstore.Position, limit any) (place, error) {
+func (b *base) last(ctx context.Context, q querier, c prefix, t tenant, upTo eventstore.Position, limit any) (place, error) {
 	rows, err := q.Query(ctx, c.marks, t.no, limit)
 	if err != nil {
 		return place{}, err
@@ -76,7 +76,7 @@ func (c prefix) last(ctx context.Context, q querier, t tenant, upTo eventstore.P
 	}
 	var p place
 	var at time.Time
-	err = q.QueryRow(ctx, c.places, t.no, marks[0].first, hi, marks[0].at, end(marks, 1), limit).Scan(&p.position, &p.offset, &at)
+	err = q.QueryRow(ctx, c.places, t.no, marks[0].first, hi, marks[0].at, b.binEnd(marks[0].at), limit).Scan(&p.position, &p.offset, &at)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return place{}, nil
 	}
@@ -94,6 +94,6 @@ func (s *Store) PositionAt(ctx context.Context, id eventstore.TenantID, o events
 	if err != nil || head.Offset <= o {
 		return head.Position, head.RecordedAt, err
 	}
-	p, err := upToOffset.last(ctx, s.pool, t, head.Position, o)
+	p, err := s.last(ctx, s.pool, upToOffset, t, head.Position, o)
 	return p.position, p.at, s.failed("find a position", err)
 }

@@ -123,7 +123,7 @@ func (s *Store) positionsFrom(ctx context.Context, t tenant, asc []int64, p *pag
 			break // what the last mark covers is not known yet
 		}
 		if n > 0 {
-			b.Queue(readPositionsSQL, t.no, asc[:n], marks[i].at, end(marks, i+1))
+			b.Queue(readPositionsSQL, t.no, asc[:n], marks[i].at, s.binEnd(marks[i].at))
 			asc = asc[n:]
 		}
 	}

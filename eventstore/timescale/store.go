@@ -38,6 +38,9 @@ type base struct {
 	tenants tenantCache
 }
 
+// tracer sees the statements of pools; tests set it.
+var tracer pgx.QueryTracer
+
 func openBase(ctx context.Context, c Config) (*base, error) {
 	reads := c.ReadConns
 	if reads == 0 {
@@ -45,6 +48,7 @@ func openBase(ctx context.Context, c Config) (*base, error) {
 	}
 	pool, err := pgdb.Open(ctx, c.Address, pgdb.Options{
 		MaxConns: reads, StatementTimeout: c.StatementTimeout, Params: map[string]string{"plan_cache_mode": "force_custom_plan"},
+		Tracer: tracer,
 	})
 	if err != nil {
 		return nil, err

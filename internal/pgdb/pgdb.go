@@ -20,6 +20,7 @@ type Options struct {
 	StatementTimeout time.Duration     // a statement that takes longer fails; default 5 s
 	Params           map[string]string // further settings of each connection
 	AllowVolatile    bool              // no check of durability, for what can be made again
+	Tracer           pgx.QueryTracer   // sees each statement; default none
 }
 
 // defaults of a connection: nothing waits for ever, and names are found only by their schema.
@@ -42,6 +43,7 @@ func Open(ctx context.Context, address string, o Options) (*pgxpool.Pool, error)
 		cfg.MaxConns = defaultConns
 	}
 	configure(cfg.ConnConfig, o)
+	cfg.ConnConfig.Tracer = o.Tracer
 	if !o.AllowVolatile {
 		cfg.AfterConnect = checkDurable
 	}
@@ -91,8 +93,12 @@ var ErrNotDurable = errors.New("the PostgreSQL server does not keep what it ackn
 
 // checkDurable refuses a connection whose commits a crash could take back.
 func checkDurable(ctx context.Context, conn *pgx.Conn) error {
+	return checkSettings(ctx, conn, "pg_catalog.pg_settings")
+}
+
+func checkSettings(ctx context.Context, conn *pgx.Conn, view string) error {
 	rows, err := conn.Query(ctx, `
-		SELECT name, setting FROM pg_catalog.pg_settings
+		SELECT name, setting FROM `+view+`
 		WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit') AND setting = 'off' ORDER BY name`)
 	if err != nil {
 		return err
