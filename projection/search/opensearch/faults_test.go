@@ -115,7 +115,7 @@ func (p *proxy) pass(r *http.Request, items [][]byte) (a answer) {
 	sent.Header.Del("Accept-Encoding")
 	p.forward.ServeHTTP(rec, sent)
 	if err := json.Unmarshal(rec.Body.Bytes(), &a); err != nil {
-		panic(err)
+		panic(http.ErrAbortHandler) // the client is gone, or the server
 	}
 	return a
 }

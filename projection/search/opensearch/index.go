@@ -22,6 +22,9 @@ type Index struct {
 	swapping sync.RWMutex // read-held while an envelope is applied, held while generations swap
 	rebuild  sync.Mutex   // held by whoever makes a generation
 
+	scrubbing sync.Mutex                   // guards removals
+	removals  map[removal]map[string]int64 // by shard, an operation that is newer than the removal
+
 	mu      sync.Mutex // guards the fields below
 	ready   int        // generation whose indices were checked
 	places  map[placeKey]string
@@ -53,7 +56,7 @@ func Open(cfg Config) (*Index, error) {
 	s := &server{client, cfg.Requests.Timeout}
 	x := &Index{
 		cfg: cfg, server: s, bulk: &bulker{server: s, limits: cfg.Requests},
-		places: map[placeKey]string{}, known: map[string]bool{}, changed: make(chan struct{}), dirty: make(chan struct{}, 1), stop: stop,
+		places: map[placeKey]string{}, known: map[string]bool{}, removals: map[removal]map[string]int64{}, changed: make(chan struct{}), dirty: make(chan struct{}, 1), stop: stop,
 	}
 	x.dirty <- struct{}{} // what an earlier process applied may not be refreshed yet
 	x.ended.Go(func() { x.watch(ctx) })
@@ -264,4 +267,4 @@ func (x *Index) wake() {
 }
 
 // shutFor is how long a generation stays shut before its replacement is given up for dead.
-const shutFor = 2 * time.Minute
+const shutFor = time.Minute

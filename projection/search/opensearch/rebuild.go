@@ -59,7 +59,11 @@ func (x *Index) Rebuild(ctx context.Context, report func(shard eventstore.Shard,
 	}
 	r.Skipped = b.skipped
 	if err != nil {
-		return r, errors.Join(fmt.Errorf("rebuild search index: %w", err), x.dropGeneration(context.WithoutCancel(ctx), gen))
+		err = fmt.Errorf("rebuild search index: %w", err)
+		if b.aliased { // whoever applies next finishes it
+			return r, err
+		}
+		return r, errors.Join(err, x.dropGeneration(context.WithoutCancel(ctx), gen))
 	}
 	x.wake()
 	return r, x.dropGeneration(context.WithoutCancel(ctx), old)
@@ -71,6 +75,7 @@ type builder struct {
 	gen     int
 	report  func(shard eventstore.Shard, done, head eventstore.Offset)
 	skipped []Skipped
+	aliased bool // readers may meet it
 }
 
 func (b *builder) fill(ctx context.Context, old int, r *Rebuilt) (suspects []bucket, err error) {
@@ -96,9 +101,8 @@ func (b *builder) swap(ctx context.Context, old int, suspects []bucket, r *Rebui
 	if err := x.cfg.State.Shut(ctx, old, until); err != nil {
 		return err
 	}
-	moved := false
 	defer func() {
-		if !moved {
+		if !b.aliased {
 			err = errors.Join(err, x.cfg.State.Reopen(context.WithoutCancel(ctx), old))
 		}
 	}()
@@ -118,10 +122,10 @@ func (b *builder) swap(ctx context.Context, old int, suspects []bucket, r *Rebui
 	if eventstore.MicrosOf(x.cfg.Clock()) >= until-eventstore.Micros(x.cfg.Requests.Timeout.Microseconds()) {
 		return fmt.Errorf("the last step took longer than %s", shutFor)
 	}
+	b.aliased = true // from here on, since a lost answer leaves it open
 	if err := x.swapAlias(ctx, old, b.gen); err != nil {
 		return err
 	}
-	moved = true
 	return x.cfg.State.Promote(context.WithoutCancel(ctx), b.gen)
 }
 

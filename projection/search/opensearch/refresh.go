@@ -2,10 +2,8 @@ package opensearch
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"net/http"
-	"time"
 
 	"auditlog/eventstore"
 )
@@ -119,56 +117,4 @@ func (x *Index) look(ctx context.Context) (marks map[eventstore.Shard]eventstore
 	}
 	names, err := x.cfg.State.Indices(ctx, live.N)
 	return marks, len(names), err
-}
-
-// tends clears removed words from the server's files, and finds out when the server lost an index.
-func (x *Index) tends(ctx context.Context) {
-	for wait(ctx, x.cfg.Scrub) == nil {
-		if err := errors.Join(x.replaceLost(ctx), x.ScrubNow(ctx)); err != nil && ctx.Err() == nil {
-			x.cfg.Log.WarnContext(ctx, "tending the search index failed, the next time goes on", "error", err)
-		}
-	}
-}
-
-// scrubTimeout bounds one step of rewriting an index.
-const scrubTimeout = 10 * time.Minute
-
-// ScrubNow rewrites the parts of indices that hold removed documents, and empties the server's transaction log of them.
-func (x *Index) ScrubNow(ctx context.Context) error {
-	live, err := x.cfg.State.Live(ctx)
-	if err != nil {
-		return err
-	}
-	due, err := x.cfg.State.Scrubs(ctx, live.N)
-	if err != nil {
-		return err
-	}
-	for name, token := range due {
-		if err := x.scrub(ctx, name); err != nil {
-			return err
-		}
-		if err := x.cfg.State.Scrubbed(ctx, live.N, name, token); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (x *Index) scrub(ctx context.Context, name string) error {
-	for _, step := range []string{"_refresh", "_flush?force=true&wait_if_ongoing=true", "_forcemerge?only_expunge_deletes=true", "_flush?force=true&wait_if_ongoing=true", "_refresh"} {
-		var answer struct {
-			Shards shardAnswer `json:"_shards"`
-		}
-		err := x.server.within(ctx, scrubTimeout, http.MethodPost, "/"+name+"/"+step, nil, &answer)
-		if isRefused(err, "index_not_found_exception") {
-			return nil
-		}
-		if err == nil {
-			err = answer.Shards.check("scrub " + name)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
