@@ -140,11 +140,11 @@ func (s *Store) fast(ctx context.Context, f eventstore.Flush) (outcomes []events
 	for i := range f.Units {
 		u := &f.Units[i]
 		t, err := s.tenant(ctx, u.Tenant)
-		if err != nil && err != errNoTenant {
-			return nil, false, err
+		if errors.Is(err, errNoTenant) || err == nil && t.shard != f.Shard {
+			return nil, false, nil // the answer is in the transaction's hands
 		}
-		if err != nil || t.shard != f.Shard {
-			return nil, false, nil
+		if err != nil {
+			return nil, false, err
 		}
 		sh := shares[t.no]
 		for j := range u.Drafts {

@@ -2,6 +2,7 @@ package timescale
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -59,7 +60,7 @@ func (s *Store) tenantsOf(ctx context.Context, f eventstore.Flush) ([]int32, err
 		switch {
 		case err == nil && t.shard == f.Shard:
 			nos[i] = t.no
-		case err != nil && err != errNoTenant:
+		case err != nil && !errors.Is(err, errNoTenant):
 			return nil, err
 		}
 	}
