@@ -12,6 +12,7 @@ import (
 	"auditlog/eventstore"
 	"auditlog/eventstore/timescale"
 	"auditlog/internal/fault"
+	"auditlog/internal/pgdb/pgtest"
 )
 
 // Several processes append to tenants of all shards while their connections are cut again and again: what was
@@ -100,6 +101,79 @@ func TestBackendsDieUnderLoad(t *testing.T) {
 		}
 		t.Logf("%d acknowledged events, %d connections cut, %d answers lost for good", len(told), cut, unknown.Load())
 	})
+}
+
+// The postmaster is killed under load, five times: the store goes on by itself when the server is back, and what it
+// acknowledged is there.
+func TestPostmasterDiesUnderLoad(t *testing.T) {
+	server := pgtest.NewOwn(t)
+	w := world{owner: server.URL, service: pgtest.As(t, server.URL, "auditlog_service")}
+	if _, err := timescale.Migrate(t.Context(), w.owner, timescale.Layout{Shards: 2}); err != nil {
+		t.Fatal(err)
+	}
+	s := w.open(t, timescale.Config{})
+	tenant := newTenant(t, s)
+	var mu sync.Mutex
+	told := map[string]eventstore.EventID{}
+	stop := make(chan struct{})
+	var refused atomic.Int64
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				f := flushOf(tenant, drafts(5, 200)...)
+				got, err := s.Append(t.Context(), f)
+				for fault.Is(err, fault.Unavailable) {
+					refused.Add(1)
+					time.Sleep(10 * time.Millisecond) // as the caller of a 503 waits
+					got, err = s.Append(t.Context(), f)
+				}
+				if err != nil {
+					t.Errorf("Append: %v", err)
+					return
+				}
+				mu.Lock()
+				for _, o := range got {
+					told[fmt.Sprint(tenant.ID, o.Position)] = o.ID
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	grows := func() {
+		t.Helper()
+		mu.Lock()
+		before := len(told)
+		mu.Unlock()
+		waitFor(t, func() bool {
+			mu.Lock()
+			defer mu.Unlock()
+			return len(told) > before+200
+		})
+	}
+	for range 5 {
+		grows()
+		server.Kill()
+		server.Start()
+	}
+	grows()
+	close(stop)
+	wg.Wait()
+	found := checkLog(t, s, tenant.Shard)
+	for place, id := range told {
+		if found[place] != id {
+			t.Errorf("%s holds %v, told was %v", place, found[place], id)
+		}
+	}
+	if len(found) != len(told)+1 || refused.Load() == 0 {
+		t.Errorf("%d events are there, %d were told, %d refusals", len(found), len(told)+1, refused.Load())
+	}
+	t.Logf("%d acknowledged events over 5 kills, %d refusals", len(told), refused.Load())
 }
 
 // waitFor polls for a condition, for ten seconds.

@@ -117,10 +117,7 @@ func start() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	home := os.Getenv("TIMESCALEDB_HOME")
-	if home == "" {
-		home = filepath.Join(root, ".servers", "timescaledb")
-	}
+	home := scriptHome(root)
 	if err := os.MkdirAll(home, 0o755); err != nil {
 		return "", err
 	}
@@ -136,10 +133,10 @@ func start() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if _, err := script(root, port, "start"); err != nil { // nothing happens when it runs
+	if _, err := script(root, cluster, port, "start"); err != nil { // nothing happens when it runs
 		return "", err
 	}
-	out, err := script(root, port, "env")
+	out, err := script(root, cluster, port, "env")
 	if err != nil {
 		return "", err
 	}
@@ -173,7 +170,7 @@ func release() error {
 	if err != nil {
 		return err
 	}
-	_, err = script(root, 0, "stop")
+	_, err = script(root, cluster, 0, "stop")
 	return err
 }
 
@@ -188,7 +185,15 @@ func flock(path string, how int) (*os.File, error) {
 	return f, nil
 }
 
-func script(root string, port int, command string) (string, error) {
+// scriptHome is where the script installs.
+func scriptHome(root string) string {
+	if home := os.Getenv("TIMESCALEDB_HOME"); home != "" {
+		return home
+	}
+	return filepath.Join(root, ".servers", "timescaledb")
+}
+
+func script(root, cluster string, port int, command string) (string, error) {
 	cmd := exec.Command(filepath.Join(root, "scripts", "servers", "timescaledb.sh"), command)
 	cmd.Env = append(os.Environ(), "TIMESCALEDB_CLUSTER="+cluster, "TIMESCALEDB_PORT="+strconv.Itoa(port))
 	var stderr strings.Builder
