@@ -4,8 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"slices"
 	"strconv"
+	"sync"
 	"unicode/utf8"
 
 	"auditlog/eventstore"
@@ -27,8 +27,8 @@ type document struct {
 	occurredAt eventstore.Micros
 	recordedAt eventstore.Micros
 	erased     bool
-	terms      []string
-	words      []string
+	terms      []string // each once
+	words      []byte   // joined by spaces, each once
 }
 
 // Kinds of documents.
@@ -45,31 +45,56 @@ func newDocument(e *entry.Entry, shard eventstore.Shard) document {
 	if criteria.KindOf(e.Type) == criteria.Access {
 		d.kind = kindAccess
 	}
-	var scratch []byte
-	seen := map[string]bool{}
-	once := func(list *[]string, mark byte, value []byte) {
-		scratch = append(append(scratch[:0], mark), value...)
-		if !seen[string(scratch)] {
-			s := string(scratch)
-			seen[s] = true
-			*list = append(*list, s[1:])
-		}
-	}
-	criteria.Facets(e, func(field, value string) { once(&d.terms, 'f', appendTerm(nil, field, value)) })
-	var field []byte
-	criteria.Leaves(e, func(path, value []byte) {
-		field = append(append(field[:0], criteria.MetadataPrefix...), path...)
-		once(&d.terms, 'f', appendTerm(nil, string(field), string(value)))
+	c := composers.Get().(*composer)
+	defer composers.Put(c)
+	c.begin()
+	criteria.Facets(e, func(field, value string) {
+		c.term = appendTerm(c.term[:0], field, value)
+		c.addTerm(&d)
 	})
+	criteria.Leaves(e, func(path, value []byte) {
+		c.field = append(append(c.field[:0], criteria.MetadataPrefix...), path...)
+		c.term = appendTerm(c.term[:0], string(c.field), string(value))
+		c.addTerm(&d)
+	})
+	c.begin()
 	criteria.Texts(e, func(s string) {
 		text.Tokens(s, func(token []byte) bool {
-			once(&d.words, 'w', token)
+			if c.first(token) {
+				if len(d.words) > 0 {
+					d.words = append(d.words, ' ') // no token holds a space
+				}
+				d.words = append(d.words, token...)
+			}
 			return true
 		})
 	})
-	slices.Sort(d.terms)
-	slices.Sort(d.words)
 	return d
+}
+
+// composer is the scratch memory of one document's making.
+type composer struct {
+	seen        map[string]struct{}
+	term, field []byte
+}
+
+var composers = sync.Pool{New: func() any { return &composer{seen: map[string]struct{}{}} }}
+
+func (c *composer) begin() { clear(c.seen) }
+
+// first tells whether a token has not been met since begin.
+func (c *composer) first(token []byte) bool {
+	if _, ok := c.seen[string(token)]; ok {
+		return false
+	}
+	c.seen[string(token)] = struct{}{}
+	return true
+}
+
+func (c *composer) addTerm(d *document) {
+	if c.first(c.term) {
+		d.terms = append(d.terms, string(c.term))
+	}
 }
 
 // maxTerm bounds a term in bytes. A longer one is cut and ends in a hash; it is always longer than maxTerm, so that
@@ -121,19 +146,7 @@ func (d *document) appendSource(b []byte) []byte {
 		b = canon.AppendString(b, t)
 	}
 	b = append(b, `],"words":`...)
-	return append(canon.AppendBytes(b, d.joinedWords()), '}', '\n')
-}
-
-// joinedWords are the tokens with spaces between them: none holds a space.
-func (d *document) joinedWords() []byte {
-	var b []byte
-	for i, w := range d.words {
-		if i > 0 {
-			b = append(b, ' ')
-		}
-		b = append(b, w...)
-	}
-	return b
+	return append(canon.AppendBytes(b, d.words), '}', '\n')
 }
 
 // digest is 31 bits of a hash over all that makes the document, for comparing generations.
@@ -143,11 +156,10 @@ func (d *document) digest() int32 {
 	for _, v := range []int64{int64(d.position), int64(d.version), int64(d.occurredAt), int64(d.recordedAt), int64(len(d.terms))} {
 		h.Write(binary.BigEndian.AppendUint64(n[:0], uint64(v)))
 	}
-	for _, list := range [][]string{{d.kind}, d.terms, d.words} {
-		for _, s := range list {
-			h.Write(binary.BigEndian.AppendUint64(n[:0], uint64(len(s))))
-			h.Write([]byte(s))
-		}
+	for _, s := range append([]string{d.kind}, d.terms...) {
+		h.Write(binary.BigEndian.AppendUint64(n[:0], uint64(len(s))))
+		h.Write([]byte(s))
 	}
+	h.Write(d.words)
 	return int32(binary.BigEndian.Uint32(h.Sum(nil)) >> 1)
 }

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"sync"
 
 	"auditlog/eventstore"
 	"auditlog/projection"
@@ -74,8 +75,10 @@ type builder struct {
 	x       *Index
 	gen     int
 	report  func(shard eventstore.Shard, done, head eventstore.Offset)
-	skipped []Skipped
 	aliased bool // readers may meet it
+
+	mu      sync.Mutex // guards skipped, and is held for report
+	skipped []Skipped
 }
 
 func (b *builder) fill(ctx context.Context, old int, r *Rebuilt) (suspects []bucket, err error) {
@@ -178,22 +181,44 @@ func (b *builder) catchUpShard(ctx context.Context, shard eventstore.Shard) erro
 		return err
 	}
 	at := applied.Cursor()
-	b.report(shard, at, max(head.Offset, at))
-	for at < head.Offset {
+	b.tell(shard, at, head.Offset)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	slots := make(chan struct{}, b.x.cfg.Requests.Parallel) // pages under way: while one is sent, the next is made
+	var all sync.WaitGroup
+	for at < head.Offset && ctx.Err() == nil {
 		env, err := projection.ReadEnvelope(ctx, b.x.cfg.Store, shard, projection.Range{From: at, To: head.Offset}, rebuildPage)
 		if err != nil {
-			return err
-		}
-		if err := b.apply(ctx, env); err != nil {
-			return err
-		}
-		if err := b.x.cfg.State.Add(ctx, b.gen, shard, projection.Range{From: env.From, To: env.To}); err != nil {
-			return err
+			cancel(err)
+			break
 		}
 		at = env.To
-		b.report(shard, at, max(head.Offset, at))
+		slots <- struct{}{}
+		all.Go(func() {
+			defer func() { <-slots }()
+			if err := b.page(ctx, env); err != nil {
+				cancel(err)
+				return
+			}
+			b.tell(shard, env.To, head.Offset)
+		})
 	}
-	return nil
+	all.Wait()
+	return context.Cause(ctx)
+}
+
+func (b *builder) tell(shard eventstore.Shard, done, head eventstore.Offset) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.report(shard, done, max(head, done))
+}
+
+// page applies an envelope and records its range.
+func (b *builder) page(ctx context.Context, env projection.Envelope) error {
+	if err := b.apply(ctx, env); err != nil {
+		return err
+	}
+	return b.x.cfg.State.Add(ctx, b.gen, env.Shard, projection.Range{From: env.From, To: env.To})
 }
 
 // apply makes the effect of an envelope, past events that can never be indexed.
@@ -204,6 +229,8 @@ func (b *builder) apply(ctx context.Context, env projection.Envelope) error {
 		return err
 	}
 	if len(env.Events) == 1 {
+		b.mu.Lock()
+		defer b.mu.Unlock()
 		b.skipped = append(b.skipped, Skipped{env.Shard, env.Events[0].Offset, poison.Error()})
 		return nil
 	}
