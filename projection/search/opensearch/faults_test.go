@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -284,11 +285,10 @@ func TestLostAnswersAreHarmless(t *testing.T) {
 	w := newWorld(t, 50, func(c *opensearch.Config) { c.Requests.Timeout = 300 * time.Millisecond })
 	slow := make(chan struct{})
 	t.Cleanup(func() { close(slow) })
-	first := true
+	var late atomic.Bool
 	w.proxy.set(func(rw http.ResponseWriter, r *http.Request, items [][]byte) {
 		a := w.proxy.pass(r.WithContext(t.Context()), items)
-		if first {
-			first = false
+		if !late.Swap(true) {
 			<-slow // far past the timeout
 		}
 		reply(rw, a)
