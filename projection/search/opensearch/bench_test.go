@@ -20,7 +20,7 @@ import (
 )
 
 // benchEntries is what BenchmarkRebuild indexes.
-const benchEntries = 40_000
+const benchEntries = 100_000
 
 // BenchmarkRebuild compares a rebuild with a bare client that sends the same documents, 1,000 a request on two connections:
 // entries/s of both, and their ratio. Both go through the same proxy, which has kept the documents of the rebuild.

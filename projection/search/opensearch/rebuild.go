@@ -14,7 +14,7 @@ import (
 )
 
 // rebuildPage is how many events one step of a rebuild reads and records.
-const rebuildPage = 2000
+const rebuildPage = 1000
 
 // Rebuilt tells what a rebuild found.
 type Rebuilt struct {
@@ -184,7 +184,7 @@ func (b *builder) catchUpShard(ctx context.Context, shard eventstore.Shard) erro
 	b.tell(shard, at, head.Offset)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	slots := make(chan struct{}, b.x.cfg.Requests.Parallel) // pages under way: while one is sent, the next is made
+	slots := make(chan struct{}, b.x.cfg.Requests.Parallel+1) // pages under way: one is made while others are sent
 	var all sync.WaitGroup
 	for at < head.Offset && ctx.Err() == nil {
 		env, err := projection.ReadEnvelope(ctx, b.x.cfg.Store, shard, projection.Range{From: at, To: head.Offset}, rebuildPage)
