@@ -294,8 +294,8 @@ func TestLostAnswersAreHarmless(t *testing.T) {
 		reply(rw, a)
 	})
 	w.apply()
-	if w.proxy.count() != 2 {
-		t.Errorf("%d requests, want 2", w.proxy.count())
+	if n := w.proxy.count(); n < 2 { // a slow machine may miss more than the first answer
+		t.Errorf("%d requests: nothing was sent again", n)
 	}
 	w.proxy.set(nil)
 	w.expect(50)

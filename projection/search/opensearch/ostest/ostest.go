@@ -162,7 +162,8 @@ func (s *Server) start() error {
 		err := cmd.Start()
 		started <- err
 		if err == nil {
-			_ = cmd.Wait() // how it ended shows in its log
+			err = cmd.Wait()
+			fmt.Fprintf(log, "the server's process ended: %v\n", err)
 		}
 	}()
 	if err := <-started; err != nil {
