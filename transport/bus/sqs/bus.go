@@ -55,7 +55,7 @@ func New(source projection.Source, cfg Config, o bus.RouterOptions) (*Bus, error
 // Subscribe registers the handler of a destination, before Run. A second one for the same destination is a mistake of
 // the caller and panics in watermill.
 func (b *Bus) Subscribe(destination string, handle func(context.Context, projection.Envelope) error) {
-	sub := &Subscriber{cfg: b.cfg, client: newClient(b.cfg), urls: resolver(b.cfg)}
+	sub := newSubscriber(b.cfg)
 	b.mu.Lock()
 	b.subs = append(b.subs, sub)
 	b.mu.Unlock()
@@ -73,7 +73,7 @@ func readable(h message.NoPublishHandlerFunc) message.NoPublishHandlerFunc {
 }
 
 // Run delivers until ctx ends. Messages in work then have Config.Drain to be finished. It returns once no handler is at
-// work, or nil after Close, or at once when a queue is not there.
+// work, or nil after Close, or at once when a queue is not there. For a service that does not answer it waits.
 func (b *Bus) Run(ctx context.Context) error {
 	if err := b.router.Run(ctx); err != nil {
 		return errors.Join(fmt.Errorf("queue bus: %w", err), b.closeSubscribers())

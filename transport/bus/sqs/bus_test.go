@@ -5,8 +5,10 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -375,3 +377,47 @@ func TestCloseCancelsWhatHangs(t *testing.T) {
 	start(t, m, cfg, bus.RouterOptions{}, map[string]handler{"a": k.handle})
 	eventually(t, "the event, at the other", k.has(1))
 }
+
+// A bus that starts while the service is down begins when it is there.
+func TestStartsBeforeTheService(t *testing.T) {
+	m := projtest.NewMemory()
+	m.Append(1)
+	cfg := sqstest.Config(t)
+	ensure(t, cfg, "a")
+	var down atomic.Bool
+	down.Store(true)
+	client := cfg.AWS.HTTPClient
+	cfg.AWS.HTTPClient = doer(func(r *http.Request) (*http.Response, error) {
+		if down.Load() {
+			return nil, errors.New("no route")
+		}
+		return client.Do(r)
+	})
+	var k tally
+	b, err := sqs.New(m, cfg, bus.RouterOptions{Log: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Subscribe("a", k.handle)
+	ended := make(chan error, 1)
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() { ended <- b.Run(ctx) }()
+	<-b.Running()
+	if err := b.Publish(t.Context(), "a", envelope(t, m, 0, 1)); err == nil {
+		t.Error("published to a service that is down")
+	}
+	down.Store(false)
+	publish(t, b, "a", envelope(t, m, 0, 1))
+	eventually(t, "the event", k.has(1))
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("Run: %v", err)
+	}
+	if err := b.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+type doer func(*http.Request) (*http.Response, error)
+
+func (d doer) Do(r *http.Request) (*http.Response, error) { return d(r) }

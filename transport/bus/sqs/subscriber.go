@@ -25,9 +25,13 @@ type Subscriber struct {
 	client *awssqs.Client
 	urls   wmsqs.QueueUrlResolver
 
-	mu     sync.Mutex // guards the fields below
-	subs   []*subscription
-	closed bool
+	life context.Context // ends with Close
+	end  context.CancelFunc
+
+	mu      sync.Mutex // guards the fields below
+	subs    []*subscription
+	closed  bool
+	waiting sync.WaitGroup // for a service that does not answer yet
 }
 
 // NewSubscriber makes a subscriber. It calls nothing yet.
@@ -36,11 +40,17 @@ func NewSubscriber(cfg Config) (*Subscriber, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	return &Subscriber{cfg: cfg, client: newClient(cfg), urls: resolver(cfg)}, nil
+	return newSubscriber(cfg), nil
+}
+
+func newSubscriber(cfg Config) *Subscriber {
+	s := &Subscriber{cfg: cfg, client: newClient(cfg), urls: resolver(cfg)}
+	s.life, s.end = context.WithCancel(context.Background())
+	return s
 }
 
 func newClient(cfg Config) *awssqs.Client {
-	return awssqs.NewFromConfig(cfg.AWS, counted(cfg.OnCall))
+	return awssqs.NewFromConfig(cfg.AWS, withWholeBodies, counted(cfg.OnCall))
 }
 
 // resolver finds a destination's queue by its name, once.
@@ -63,27 +73,77 @@ func (s *Subscriber) SubscribeInitialize(topic string) error {
 }
 
 // Subscribe receives the messages of a destination until ctx ends or Close. The channel is closed when the messages in work
-// are acknowledged, given back, or have had their time; it fails when the queue does not exist.
+// are acknowledged, given back, or have had their time. It fails when the queue does not exist; for a service that does
+// not answer it waits in the background.
 func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
-	call, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	log := bus.Logger(s.cfg.Log)
-	queue, err := s.urls.ResolveQueueUrl(call, wmsqs.ResolveQueueUrlParams{Topic: topic, SqsClient: s.client, Logger: log})
-	switch {
-	case err != nil && context.Cause(ctx) == nil:
-		return nil, fmt.Errorf("queue %s: %w", s.cfg.Queue(topic), err)
-	case err != nil: // ended before it began
-		out := make(chan *message.Message)
-		close(out)
-		return out, nil
-	case queue.QueueURL == nil:
-		return nil, fmt.Errorf("queue %s is not there: make it by `auditlog queues ensure`", s.cfg.Queue(topic))
+	url, err := s.resolve(ctx, topic)
+	if err == nil {
+		return s.subscribe(ctx, topic, url)
 	}
-	sub := newSubscription(s.cfg, s.client, string(*queue.QueueURL))
+	if errors.Is(err, errMissing) {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, errClosed
+	}
+	out := make(chan *message.Message)
+	s.waiting.Go(func() { s.subscribeLater(ctx, topic, err, out) })
+	return out, nil
+}
+
+// subscribeLater subscribes as soon as the service answers, and hands the messages on to out.
+func (s *Subscriber) subscribeLater(ctx context.Context, topic string, err error, out chan<- *message.Message) {
+	defer close(out)
+	waiting, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.life, cancel)()
+	var messages <-chan *message.Message
+	for wait := 100 * time.Millisecond; messages == nil; wait = min(2*wait, maxReceivePause) {
+		if waiting.Err() == nil {
+			s.cfg.Log.WarnContext(ctx, "subscribe failed, trying again", "queue", s.cfg.Queue(topic), "in", wait, "error", err)
+		}
+		pause(waiting, wait)
+		if waiting.Err() != nil {
+			return
+		}
+		var url string
+		if url, err = s.resolve(waiting, topic); err == nil {
+			messages, err = s.subscribe(ctx, topic, url)
+		}
+	}
+	for m := range messages {
+		select {
+		case out <- m:
+		case <-waiting.Done():
+			m.Nack()
+		}
+	}
+}
+
+var errMissing = errors.New("is not there: make it by `auditlog queues ensure`")
+
+// resolve finds the destination's queue. The error is errMissing when there is none for sure.
+func (s *Subscriber) resolve(ctx context.Context, topic string) (url string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	queue, err := s.urls.ResolveQueueUrl(ctx, wmsqs.ResolveQueueUrlParams{Topic: topic, SqsClient: s.client, Logger: bus.Logger(s.cfg.Log)})
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("queue %s: %w", s.cfg.Queue(topic), err)
+	case queue.QueueURL == nil:
+		return "", fmt.Errorf("queue %s %w", s.cfg.Queue(topic), errMissing)
+	}
+	return string(*queue.QueueURL), nil
+}
+
+func (s *Subscriber) subscribe(ctx context.Context, topic, url string) (<-chan *message.Message, error) {
+	sub := newSubscription(s.cfg, s.client, url)
 	inner, err := wmsqs.NewSubscriber(wmsqs.SubscriberConfig{
-		AWSConfig: s.cfg.AWS, OptFns: []func(*awssqs.Options){answered(sub.answer)}, QueueUrlResolver: s.urls, DoNotCreateQueueIfNotExists: true,
+		AWSConfig: s.cfg.AWS, OptFns: []func(*awssqs.Options){withWholeBodies, answered(sub.answer)}, QueueUrlResolver: s.urls, DoNotCreateQueueIfNotExists: true,
 		ConsumeWorkers: s.cfg.Workers, Unmarshaler: sub,
-	}, log)
+	}, bus.Logger(s.cfg.Log))
 	if err != nil {
 		return nil, err
 	}
@@ -105,12 +165,14 @@ func (s *Subscriber) Close() error {
 	s.closed = true
 	subs := s.subs
 	s.mu.Unlock()
+	s.end()
 	for _, sub := range subs {
 		sub.stop()
 	}
 	for _, sub := range subs {
 		<-sub.ended
 	}
+	s.waiting.Wait()
 	return nil
 }
 

@@ -103,6 +103,11 @@ func Start() (*Server, error) {
 	if url := os.Getenv(Env); url != "" {
 		return &Server{URL: url}, nil
 	}
+	return Own()
+}
+
+// Own starts a server for one test, which may be killed.
+func Own() (*Server, error) {
 	run, err := os.MkdirTemp("", "elasticmq-")
 	if err != nil {
 		return nil, err
