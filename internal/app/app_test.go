@@ -53,10 +53,21 @@ func (s *service) stop() {
 	}
 }
 
-// call sends a request and decodes its answer.
+// call sends a request to the API and decodes its answer.
 func (s *service) call(method, path, body string, want int, into any) {
 	s.t.Helper()
-	req, err := http.NewRequestWithContext(s.t.Context(), method, "http://"+s.Addr()+path, strings.NewReader(body))
+	s.send(s.Addr(), method, path, body, want, into)
+}
+
+// ops sends a request to the ops listener and decodes its answer.
+func (s *service) ops(method, path string, want int, into any) {
+	s.t.Helper()
+	s.send(s.OpsAddr(), method, path, "", want, into)
+}
+
+func (s *service) send(addr, method, path, body string, want int, into any) {
+	s.t.Helper()
+	req, err := http.NewRequestWithContext(s.t.Context(), method, "http://"+addr+path, strings.NewReader(body))
 	if err != nil {
 		s.t.Fatal(err)
 	}

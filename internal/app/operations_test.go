@@ -1,7 +1,6 @@
 package app
 
 import (
-	"encoding/json"
 	"io"
 	"log/slog"
 	"net/http"
@@ -96,27 +95,4 @@ func TestParkedRangesAreListedAndReplayed(t *testing.T) {
 	}
 	s.ops(http.MethodPost, "/ops/parked/replay?projection=nobody", http.StatusNotFound, nil)
 	s.ops(http.MethodPost, "/ops/parked/replay?projection=search", http.StatusConflict, nil)
-}
-
-// ops sends a request to the ops listener and decodes its answer.
-func (s *service) ops(method, path string, want int, into any) {
-	s.t.Helper()
-	req, err := http.NewRequestWithContext(s.t.Context(), method, "http://"+s.OpsAddr()+path, nil)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	answer, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != want {
-		s.t.Fatalf("%s %s: %d %s %v", method, path, resp.StatusCode, answer, err)
-	}
-	if into != nil {
-		if err := json.Unmarshal(answer, into); err != nil {
-			s.t.Fatalf("%v: %s", err, answer)
-		}
-	}
 }

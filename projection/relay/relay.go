@@ -8,7 +8,6 @@ package relay
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -133,17 +132,4 @@ func (r *Relay) runShard(ctx context.Context, shard eventstore.Shard) {
 		}
 		lanes.Wait()
 	}
-}
-
-// Lag is how many offsets of a shard the bus has not taken yet for a destination.
-func (r *Relay) Lag(ctx context.Context, shard eventstore.Shard, destination string) (int64, error) {
-	head, err := r.source.ShardHead(ctx, shard)
-	if err != nil {
-		return 0, fmt.Errorf("relay lag: %w", err)
-	}
-	at, err := r.cursors.Load(ctx, shard, destination)
-	if err != nil {
-		return 0, err
-	}
-	return max(0, int64(head.Offset-at)), nil
 }
