@@ -6,10 +6,10 @@ DATA             ?= ./data
 FUZZTIME         ?= 20s
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test vet lint race short e2e fuzz bench fmt sample clean
+.PHONY: help run build test vet lint race short e2e fuzz bench fmt sample servers servers-down clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: build ## build and serve with data in ./data; prints the address, tokens and requests to paste
 	$(BIN)/auditlog serve --quickstart --data-dir $(DATA)
@@ -50,6 +50,12 @@ fmt: ## gofmt all files
 
 sample: ## make test/e2e/testdata/cloudtrail.ndjson again
 	go run ./test/e2e/gensample > test/e2e/testdata/cloudtrail.ndjson
+
+servers: ## start PostgreSQL with TimescaleDB, an SQS server and OpenSearch on loopback; settings in .servers/env
+	scripts/servers/all.sh start
+
+servers-down: ## end what make servers started
+	scripts/servers/all.sh stop
 
 clean: ## remove bin
 	rm -rf $(BIN)

@@ -7,12 +7,17 @@ import (
 	"io/fs"
 )
 
-//go:embed sqlite
+//go:embed sqlite postgres
 var files embed.FS
 
 // SQLite is the folder of one of the embedded tier's files, e.g. "events".
-func SQLite(name string) fs.FS {
-	sub, err := fs.Sub(files, "sqlite/"+name)
+func SQLite(name string) fs.FS { return folder("sqlite/" + name) }
+
+// Postgres is the folder of one schema on PostgreSQL, e.g. "events".
+func Postgres(name string) fs.FS { return folder("postgres/" + name) }
+
+func folder(path string) fs.FS {
+	sub, err := fs.Sub(files, path)
 	if err != nil {
 		panic(err) // only a malformed constant can do it
 	}

@@ -20,6 +20,7 @@ type commands struct {
 	Export  exportCmd  `cmd:"" help:"Fetch every matching entry from a server."`
 	Replay  replayCmd  `cmd:"" help:"Fetch the exact stored events of a tenant from a server."`
 	Rebuild rebuildCmd `cmd:"" help:"Build a projection anew from the event store, beside the live one, and swap."`
+	Queues  queuesCmd  `cmd:"" help:"Make, show and redrive the queues of the SQS bus."`
 	Seed    seedCmd    `cmd:"" help:"Send generated entries to a server; the same seed gives the same entries."`
 	Bench   benchCmd   `cmd:"" help:"Measure the service against what limits it; JSON lines on standard output, a table on standard error."`
 	Version versionCmd `cmd:"" help:"Print the version."`

@@ -18,25 +18,10 @@ func agreesWithMatch(t *testing.T, open New) {
 	seed := rand.Uint64()
 	g := &generator{rand.New(rand.NewPCG(seed, 1))}
 	f := newFixture(t, open)
-	var recorded []eventstore.Event
-	for range 300 {
-		switch tenant := Tenant(byte(1 + g.IntN(2))); {
-		case g.IntN(8) == 0 && len(recorded) > 0:
-			f.log.Amend(recorded[g.IntN(len(recorded))], format.Private{Message: g.words(), Metadata: g.metadata(), Reason: g.word()})
-		case g.IntN(30) == 0 && len(recorded) > 0:
-			f.log.Erase(recorded[g.IntN(len(recorded))])
-		case g.IntN(10) == 0:
-			f.log.Append(tenant, format.Public{Type: "access.list", Action: g.pick("READ", "LIST")}, format.Private{Actor: format.Actor{ID: g.word()}})
-		default:
-			recorded = append(recorded, f.log.Record(tenant, g.public(), g.private()))
-		}
-	}
+	g.fill(f.log, 300)
 	f.apply()
 	for i := range 600 {
-		q := query.IndexQuery{Tenant: Tenant(byte(1 + g.IntN(2))), Criteria: g.criteria(t), Sort: query.Sort{Ascending: g.IntN(2) == 0, Occurred: g.IntN(2) == 0}}
-		if g.IntN(4) == 0 {
-			q.Floor, q.Bound = eventstore.Position(g.IntN(60)), eventstore.Position(60+g.IntN(100))
-		}
+		q := g.question(t)
 		want := expected(f.log, q)
 		got, err := pages(t.Context(), f.ix, q, 1+g.IntN(40))
 		if err != nil || !slices.Equal(got, want) {
@@ -49,8 +34,68 @@ func agreesWithMatch(t *testing.T, open New) {
 	}
 }
 
+// Compare asks two kinds of index over the same random log the same random questions.
+func Compare(t *testing.T, first, second New) {
+	seed := rand.Uint64()
+	g := &generator{rand.New(rand.NewPCG(seed, 2))}
+	log := NewLog(t)
+	a, b := &fixture{t, log, first(t, log)}, &fixture{t, log, second(t, log)}
+	for round := range 3 {
+		g.fill(log, 150)
+		a.apply()
+		b.apply()
+		for i := range 200 {
+			q, limit := g.question(t), 1+g.IntN(40)
+			one, err := pages(t.Context(), a.ix, q, limit)
+			if err != nil {
+				t.Fatal(err)
+			}
+			two, err := pages(t.Context(), b.ix, q, limit)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(one, two) {
+				t.Fatalf("seed %d, round %d, question %d %+v:\n first %v\nsecond %v", seed, round, i, q, one, two)
+			}
+			n, err := a.ix.Count(t.Context(), q, limit)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if m, err := b.ix.Count(t.Context(), q, limit); err != nil || m != n {
+				t.Fatalf("seed %d, round %d, question %d %+v: count %d and %d, %v", seed, round, i, q, n, m, err)
+			}
+		}
+	}
+}
+
 // generator makes entries and criteria from a small vocabulary, so that they meet.
 type generator struct{ *rand.Rand }
+
+// fill appends n events of two tenants.
+func (g *generator) fill(log *Log, n int) {
+	var recorded []eventstore.Event
+	for range n {
+		switch tenant := Tenant(byte(1 + g.IntN(2))); {
+		case g.IntN(8) == 0 && len(recorded) > 0:
+			log.Amend(recorded[g.IntN(len(recorded))], format.Private{Message: g.words(), Metadata: g.metadata(), Reason: g.word()})
+		case g.IntN(30) == 0 && len(recorded) > 0:
+			log.Erase(recorded[g.IntN(len(recorded))])
+		case g.IntN(10) == 0:
+			log.Append(tenant, format.Public{Type: "access.list", Action: g.pick("READ", "LIST")}, format.Private{Actor: format.Actor{ID: g.word()}})
+		default:
+			recorded = append(recorded, log.Record(tenant, g.public(), g.private()))
+		}
+	}
+}
+
+// question asks one of the two tenants' entries.
+func (g *generator) question(tb testing.TB) query.IndexQuery {
+	q := query.IndexQuery{Tenant: Tenant(byte(1 + g.IntN(2))), Criteria: g.criteria(tb), Sort: query.Sort{Ascending: g.IntN(2) == 0, Occurred: g.IntN(2) == 0}}
+	if g.IntN(4) == 0 {
+		q.Floor, q.Bound = eventstore.Position(g.IntN(60)), eventstore.Position(60+g.IntN(100))
+	}
+	return q
+}
 
 func (g *generator) pick(from ...string) string { return from[g.IntN(len(from))] }
 

@@ -1,0 +1,120 @@
+package opensearch
+
+import (
+	"context"
+	"maps"
+	"net/http"
+
+	"auditlog/eventstore"
+)
+
+// kick asks for a refresh.
+func (x *Index) kick() {
+	select {
+	case x.dirty <- struct{}{}:
+	default:
+	}
+}
+
+// refreshes makes what was applied visible, Refresh after it was asked for.
+func (x *Index) refreshes(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-x.dirty:
+		}
+		if wait(ctx, x.cfg.Refresh) != nil {
+			return
+		}
+		if err := x.refreshLive(ctx); err != nil && ctx.Err() == nil {
+			x.cfg.Log.WarnContext(ctx, "refresh of the search index failed, the next one goes on", "error", err)
+			x.kick()
+		}
+	}
+}
+
+func (x *Index) refreshLive(ctx context.Context) error {
+	live, err := x.cfg.State.Live(ctx)
+	if err != nil {
+		return err
+	}
+	before, err := x.cfg.State.Visible(ctx, live.N)
+	if err != nil {
+		return err
+	}
+	after, err := x.makeVisible(ctx, live.N)
+	if err != nil {
+		return err
+	}
+	if !maps.Equal(before, after) {
+		x.wake()
+	}
+	return nil
+}
+
+// makeVisible raises the marks of a generation. Cursors are read first: whatever they cover was acknowledged before the
+// refresh begins.
+func (x *Index) makeVisible(ctx context.Context, gen int) (marks map[eventstore.Shard]eventstore.Offset, err error) {
+	marks = map[eventstore.Shard]eventstore.Offset{}
+	for shard := range eventstore.Shard(x.cfg.Store.Shards()) {
+		applied, err := x.cfg.State.Ranges(ctx, gen, shard)
+		if err != nil {
+			return nil, err
+		}
+		if at := applied.Cursor(); at > 0 {
+			marks[shard] = at
+		}
+	}
+	if err := x.refreshServer(ctx, gen); err != nil {
+		return nil, err
+	}
+	return marks, x.cfg.State.SetVisible(ctx, gen, marks)
+}
+
+// refreshServer makes all that the server acknowledged for a generation findable.
+func (x *Index) refreshServer(ctx context.Context, gen int) error {
+	var answer struct {
+		Shards shardAnswer `json:"_shards"`
+	}
+	if err := x.server.do(ctx, http.MethodPost, "/"+x.pattern(gen)+"/_refresh?allow_no_indices=true", nil, &answer); err != nil {
+		return err
+	}
+	return answer.Shards.check("refresh")
+}
+
+// watch wakes waiters when another process moved the marks, and learns how many indices there must be.
+func (x *Index) watch(ctx context.Context) {
+	var last map[eventstore.Shard]eventstore.Offset
+	failing := false
+	for wait(ctx, x.cfg.Poll) == nil {
+		marks, noted, err := x.look(ctx)
+		if err != nil {
+			if ctx.Err() == nil && !failing {
+				x.cfg.Log.WarnContext(ctx, "state of the search index cannot be read", "error", err)
+			}
+			failing = true
+			continue
+		}
+		failing = false
+		x.mu.Lock()
+		x.noted = noted
+		x.mu.Unlock()
+		if last != nil && !maps.Equal(last, marks) {
+			x.wake()
+		}
+		last = marks
+	}
+}
+
+func (x *Index) look(ctx context.Context) (marks map[eventstore.Shard]eventstore.Offset, noted int, err error) {
+	live, err := x.cfg.State.Live(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	if marks, err = x.cfg.State.Visible(ctx, live.N); err != nil {
+		return nil, 0, err
+	}
+	names, err := x.cfg.State.Indices(ctx, live.N)
+	return marks, len(names), err
+}
