@@ -25,11 +25,13 @@ var ErrNotTaken = errors.New("no handler took the message")
 // Lanes is how many messages of a destination are in work at once.
 const Lanes = 16
 
+var _ bus.Bus = (*Bus)(nil)
+
 // Bus is safe for concurrent use.
 type Bus struct {
 	router  *message.Router
 	source  projection.Source
-	memo    memo
+	memo    bus.Memo
 	mu      sync.Mutex                        // guards queues and closed
 	queues  map[string][]*gochannel.GoChannel // by destination: its lanes
 	closed  bool
@@ -88,7 +90,7 @@ func (b *Bus) Running() <-chan struct{} { return b.router.Running() }
 // Publish hands the envelope to the destination and waits until it is taken. An error means that part of it may not have
 // been: publish it again. When ctx ends the wait ends, and the envelope may still arrive.
 func (b *Bus) Publish(ctx context.Context, destination string, env projection.Envelope) error {
-	payloads, err := b.memo.encode(env)
+	payloads, err := b.memo.Encode(env)
 	if err != nil {
 		return fmt.Errorf("publish to %s: %w", destination, err)
 	}

@@ -12,6 +12,8 @@ import (
 	"auditlog/transport/bus"
 )
 
+var _ bus.Bus = (*Bus)(nil)
+
 // Bus takes envelopes from the relay to queues and from queues to the projections' runners. It is safe for concurrent
 // use.
 type Bus struct {
@@ -20,7 +22,7 @@ type Bus struct {
 	router     *message.Router
 	publisher  *Publisher
 	deadLetter *deadLetters
-	memo       memo
+	memo       bus.Memo
 
 	mu         sync.Mutex // guards the fields below
 	closed     bool
@@ -28,7 +30,17 @@ type Bus struct {
 	publishing sync.WaitGroup // sends whose caller may have left
 }
 
-// New makes a bus. source is where pointers to events too large for a message lead.
+// Open makes a bus with the AWS SDK's settings of the environment. It calls nothing yet.
+func Open(ctx context.Context, source projection.Source, cfg Config, o bus.RouterOptions) (*Bus, error) {
+	var err error
+	if cfg.AWS, err = LoadAWS(ctx); err != nil {
+		return nil, err
+	}
+	return New(source, cfg, o)
+}
+
+// New makes a bus with the AWS settings of cfg. It calls nothing yet. source is where pointers to events too large for a
+// message lead.
 func New(source projection.Source, cfg Config, o bus.RouterOptions) (*Bus, error) {
 	if cfg.Log == nil {
 		cfg.Log = o.Log
@@ -72,9 +84,12 @@ func readable(h message.NoPublishHandlerFunc) message.NoPublishHandlerFunc {
 	}
 }
 
-// Run delivers until ctx ends. Messages in work then have Config.Drain to be finished. It returns once no handler is at
+// Run delivers until ctx ends; a bus that only publishes waits for that. Messages in work then have Config.Drain to be finished. It returns once no handler is at
 // work, or nil after Close, or at once when a queue is not there. For a service that does not answer it waits.
 func (b *Bus) Run(ctx context.Context) error {
+	if !b.subscribed() { // a router without handlers does not look at ctx
+		defer context.AfterFunc(ctx, func() { _ = b.router.Close() })() // nothing is in work that could be late
+	}
 	if err := b.router.Run(ctx); err != nil {
 		return errors.Join(fmt.Errorf("queue bus: %w", err), b.closeSubscribers())
 	}
@@ -90,7 +105,7 @@ var ErrClosed = errors.New("the bus is closed")
 // Publish hands the envelope to the destination's queue and waits until it is there. An error means that part of it may
 // not be: publish it again. When ctx ends the wait ends, and the envelope may still arrive.
 func (b *Bus) Publish(ctx context.Context, destination string, env projection.Envelope) error {
-	payloads, err := b.memo.encode(env)
+	payloads, err := b.memo.Encode(env)
 	if err != nil {
 		return fmt.Errorf("publish to %s: %w", destination, err)
 	}
@@ -128,6 +143,12 @@ func (b *Bus) Close() error {
 	}
 	b.publishing.Wait()
 	return errors.Join(err, b.closeSubscribers(), b.publisher.Close())
+}
+
+func (b *Bus) subscribed() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.subs) > 0
 }
 
 func (b *Bus) closeSubscribers() error {

@@ -156,6 +156,19 @@ func TestDelivers(t *testing.T) {
 	eventually(t, "all 2000 events", k.has(2000))
 }
 
+// An API process takes nothing from queues: its bus runs as any other, and needs no queue to start.
+func TestABusMayOnlyPublish(t *testing.T) {
+	m := projtest.NewMemory()
+	m.Append(1)
+	cfg := sqstest.Config(t)
+	var k tally
+	sender, stop := start(t, m, cfg, bus.RouterOptions{}, nil)
+	start(t, m, cfg, bus.RouterOptions{}, map[string]handler{"a": k.handle})
+	publish(t, sender, "a", envelope(t, m, 0, 1))
+	eventually(t, "the event, at the other process", k.has(1))
+	stop() // Run ends with its context
+}
+
 func TestPublishToAMissingQueueFails(t *testing.T) {
 	m := projtest.NewMemory()
 	m.Append(1)

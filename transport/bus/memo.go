@@ -1,15 +1,15 @@
-package sqs
+package bus
 
 import (
 	"sync"
 
 	"auditlog/eventstore"
 	"auditlog/projection"
-	"auditlog/transport/bus"
 )
 
-// memo keeps the payloads of the last few envelopes: the relay sends the same ones to every destination.
-type memo struct {
+// Memo encodes envelopes and keeps the payloads of the last few: the relay sends the same ones to every destination.
+// The zero value is ready. It is safe for concurrent use.
+type Memo struct {
 	mu   sync.Mutex // guards the fields below; not held while encoding
 	kept [4]encoded
 	next int
@@ -28,7 +28,8 @@ type envelopeKey struct {
 	events   int
 }
 
-func (m *memo) encode(env projection.Envelope) ([][]byte, error) {
+// Encode is what the function of that name gives. Callers share the payloads and must not change them.
+func (m *Memo) Encode(env projection.Envelope) ([][]byte, error) {
 	key := envelopeKey{env.Shard, env.From, env.To, env.Epoch, len(env.Events)}
 	m.mu.Lock()
 	for _, e := range m.kept {
@@ -38,7 +39,7 @@ func (m *memo) encode(env projection.Envelope) ([][]byte, error) {
 		}
 	}
 	m.mu.Unlock()
-	payloads, err := bus.Encode(env)
+	payloads, err := Encode(env)
 	if err != nil {
 		return nil, err
 	}
