@@ -38,8 +38,8 @@ func (d *DB) Load(ctx context.Context, shard eventstore.Shard, destination strin
 	return o, nil
 }
 
-// Save implements Cursors.
-func (d *DB) Save(ctx context.Context, shard eventstore.Shard, destination string, o eventstore.Offset) error {
+// Save implements Cursors. There is no other epoch: the data dir has one process, whose lease is Sole.
+func (d *DB) Save(ctx context.Context, shard eventstore.Shard, destination string, _ uint64, o eventstore.Offset) error {
 	_, err := d.db.Write.ExecContext(ctx, `
 		INSERT INTO cursors (shard, destination, "offset") VALUES (?, ?, ?)
 		ON CONFLICT DO UPDATE SET "offset" = max("offset", excluded."offset")`, shard, destination, o)

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"auditlog/eventstore"
@@ -14,6 +15,7 @@ type lane struct {
 	shard       eventstore.Shard
 	destination string
 	epoch       uint64
+	end         context.CancelFunc // ends the hold of the shard: all its lanes
 	cursor      eventstore.Offset
 	published   time.Time // when the last envelope was taken
 }
@@ -75,14 +77,19 @@ func (l *lane) publish(ctx context.Context, env projection.Envelope) {
 	}
 	l.cursor, l.published = env.To, time.Now()
 	l.o.Published(l.destination, len(env.Events), l.published.Sub(start))
-	l.retry(ctx, "save relay cursor", func() error { return l.cursors.Save(ctx, l.shard, l.destination, l.cursor) })
+	l.retry(ctx, "save relay cursor", func() error { return l.cursors.Save(ctx, l.shard, l.destination, l.epoch, l.cursor) })
 }
 
-// retry calls f until it succeeds or ctx ends.
+// retry calls f until it succeeds, ctx ends, or the lane is fenced, which ends ctx.
 func (l *lane) retry(ctx context.Context, what string, f func() error) {
 	for backoff := l.o.Backoff; ctx.Err() == nil; backoff = min(2*backoff, maxBackoff) {
 		err := f()
 		if err == nil || ctx.Err() != nil {
+			return
+		}
+		if errors.Is(err, ErrFenced) {
+			l.o.Log.WarnContext(ctx, "relay was fenced", "destination", l.destination, "shard", l.shard, "epoch", l.epoch)
+			l.end()
 			return
 		}
 		l.o.Failed(l.destination, err)

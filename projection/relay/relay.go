@@ -4,10 +4,15 @@
 // at the cursor, each next one where the one before ended, and offsets that a purge removed lie inside a range. The
 // cursor moves only after the bus took an envelope, so delivery is at least once; a destination that fails or is slow
 // holds up no other and no append.
+//
+// With several relays over one store, a shard belongs to the one that holds its lease. A relay that lost the lease
+// without knowing moves no cursor (ErrFenced); what it still sends repeats ranges that the next holder sends too, and
+// projections leave out what they have applied.
 package relay
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -27,17 +32,25 @@ type Publisher interface {
 	Publish(ctx context.Context, destination string, env projection.Envelope) error
 }
 
+// ErrFenced says that another relay holds the shard's lease by now.
+var ErrFenced = errors.New("the relay lease of this shard has gone to another process")
+
 // Cursors keep, per shard and destination, the offset up to which the bus took everything. A cursor that is lost or old
 // is safe: envelopes are published again.
 type Cursors interface {
 	Load(ctx context.Context, shard eventstore.Shard, destination string) (eventstore.Offset, error)
-	Save(ctx context.Context, shard eventstore.Shard, destination string, o eventstore.Offset) error
+	// Save moves the cursor forward for the holder of the lease with that epoch. For anyone else it moves nothing and
+	// returns ErrFenced, after which trying again is of no use.
+	Save(ctx context.Context, shard eventstore.Shard, destination string, epoch uint64, o eventstore.Offset) error
 }
 
-// Lease says which relay may publish a shard. Acquire waits until the lease is held and gives its fencing epoch, which
-// grows with each holder; the context ends when the lease is lost.
+// Lease says which relay may publish a shard.
 type Lease interface {
+	// Acquire waits until the lease is held and gives its fencing epoch, which grows with each holder. The held context
+	// ends with ctx, or when the lease is lost or wanted by another relay.
 	Acquire(ctx context.Context, shard eventstore.Shard) (held context.Context, epoch uint64, err error)
+	// Release gives a lease back once nothing is done under it any more. Each Acquire that succeeded is followed by one.
+	Release(shard eventstore.Shard, epoch uint64)
 }
 
 // Sole is the lease of the only process on a data dir, which the data dir's lock makes sure of.
@@ -47,6 +60,9 @@ type Sole struct{}
 func (Sole) Acquire(ctx context.Context, _ eventstore.Shard) (context.Context, uint64, error) {
 	return ctx, 1, ctx.Err()
 }
+
+// Release does nothing: nobody waits for it.
+func (Sole) Release(eventstore.Shard, uint64) {}
 
 // Options of a Relay. Zero values take the defaults.
 type Options struct {
@@ -114,7 +130,8 @@ func (r *Relay) Run(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// runShard holds the shard's lease and runs its lanes, again and again when the lease is lost.
+// runShard holds the shard's lease and runs its lanes, again and again when the lease is lost. The first lane that is
+// fenced ends the others.
 func (r *Relay) runShard(ctx context.Context, shard eventstore.Shard) {
 	for ctx.Err() == nil {
 		held, epoch, err := r.o.Lease.Acquire(ctx, shard)
@@ -125,11 +142,14 @@ func (r *Relay) runShard(ctx context.Context, shard eventstore.Shard) {
 			}
 			continue
 		}
+		held, end := context.WithCancel(held)
 		var lanes sync.WaitGroup
 		for _, d := range r.destinations {
-			l := lane{Relay: r, shard: shard, destination: d, epoch: epoch}
+			l := lane{Relay: r, shard: shard, destination: d, epoch: epoch, end: end}
 			lanes.Go(func() { l.run(held) })
 		}
 		lanes.Wait()
+		end()
+		r.o.Lease.Release(shard, epoch)
 	}
 }

@@ -57,7 +57,7 @@ func (c *cursors) Load(_ context.Context, _ eventstore.Shard, d string) (eventst
 	return c.at[d], nil
 }
 
-func (c *cursors) Save(_ context.Context, _ eventstore.Shard, d string, o eventstore.Offset) error {
+func (c *cursors) Save(_ context.Context, _ eventstore.Shard, d string, _ uint64, o eventstore.Offset) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.at == nil {

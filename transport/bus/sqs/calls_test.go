@@ -97,7 +97,7 @@ func (c *cursors) Load(_ context.Context, s eventstore.Shard, _ string) (eventst
 	return o, nil
 }
 
-func (c *cursors) Save(_ context.Context, s eventstore.Shard, _ string, o eventstore.Offset) error {
+func (c *cursors) Save(_ context.Context, s eventstore.Shard, _ string, _ uint64, o eventstore.Offset) error {
 	c.at.Store(s, o)
 	return nil
 }
