@@ -31,6 +31,7 @@ type RunnerOptions struct {
 	Sweep  time.Duration // period of the sweeper; default 5 s
 	Settle time.Duration // how old a gap must be before the sweeper fills it, not at start; default 1 s, at most Sweep
 	Page   int           // events per envelope of the sweeper; default 512
+	Shared bool          // other processes apply to the same read model: at start, too, only a gap that is old is filled
 	Clock  func() time.Time
 	Hooks  Hooks
 	Log    *slog.Logger

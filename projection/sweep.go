@@ -9,10 +9,13 @@ import (
 	"auditlog/eventstore"
 )
 
-// Run sweeps until ctx ends: at once for whatever is missing at start, then every Sweep for gaps older than Settle. It
-// returns ctx's error. A failed sweep is logged and the next one tries again.
+// Run sweeps until ctx ends: at once for whatever is missing at start, unless Shared, then every Sweep for gaps older than
+// Settle. It returns ctx's error. A failed sweep is logged and the next one tries again.
 func (r *Runner) Run(ctx context.Context) error {
 	settle := time.Duration(0)
+	if r.o.Shared {
+		settle = r.o.Settle
+	}
 	for {
 		if err := r.Sweep(ctx, settle); err != nil && ctx.Err() == nil {
 			r.o.Log.WarnContext(ctx, "sweep failed, the next one goes on", "destination", r.Name(), "error", err)
@@ -62,11 +65,15 @@ func (r *Runner) look(ctx context.Context, shard eventstore.Shard) (sight, error
 	if err != nil {
 		return sight{}, err
 	}
-	s := sight{head: head.Offset, at: r.o.Clock()}
-	if n := len(done); n > 0 {
-		s.newest = done[n-1].To
+	return sight{head: head.Offset, at: r.o.Clock(), newest: newest(done)}, nil
+}
+
+// newest is the highest offset that was applied. When it rises some process applies, whoever brings it.
+func newest(done Ranges) eventstore.Offset {
+	if len(done) == 0 {
+		return 0
 	}
-	return s, nil
+	return done[len(done)-1].To
 }
 
 func (r *Runner) sweepShard(ctx context.Context, shard eventstore.Shard, before sight, settle time.Duration) error {
@@ -78,7 +85,7 @@ func (r *Runner) sweepShard(ctx context.Context, shard eventstore.Shard, before 
 		r.o.Hooks.Lag(r.Name(), shard, max(0, int64(before.head-done.Cursor())))
 	}
 	for _, gap := range done.Gaps(before.head) {
-		if gap.From >= before.newest && settle > 0 && r.delivering(shard, before.at) {
+		if gap.From >= before.newest && settle > 0 && (newest(done) > before.newest || r.delivering(shard, before.at)) {
 			return nil // envelopes of the bus overtake one another: what it still works on is no gap
 		}
 		if err := r.fill(ctx, shard, gap); err != nil {
