@@ -112,15 +112,15 @@ func (f *files) openProjections(ctx context.Context, log *slog.Logger) error {
 		return err
 	})
 	g.Go(func() (err error) {
-		f.forget, err = forget.Open(ctx, f.dir.path, f.store, f.ring, log)
+		f.forget, err = forget.Open(ctx, readmodel.Folder(f.dir.path), f.store, f.ring, log)
 		return err
 	})
 	g.Go(func() (err error) {
-		if f.find, err = find.Open(ctx, f.dir.path, deps, log); err != nil {
+		if f.find, err = find.Open(ctx, readmodel.Folder(f.dir.path), deps, log); err != nil {
 			return err
 		}
 		names := stats.StoreNames{Find: f.find, Store: f.store, Opener: f.opener()}
-		f.stats, err = stats.Open(ctx, f.dir.path, deps, names, log)
+		f.stats, err = stats.Open(ctx, readmodel.Folder(f.dir.path), deps, names, log)
 		return err
 	})
 	return g.Wait()

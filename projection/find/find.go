@@ -32,9 +32,9 @@ const (
 // Projection is the projector "find" and answers Positions.
 type Projection struct{ *readmodel.Live[*file] }
 
-// Open opens the projection in the folder dir.
-func Open(ctx context.Context, dir string, deps readmodel.Deps, log *slog.Logger) (*Projection, error) {
-	live, err := readmodel.OpenLive(ctx, dir, "find", log, func(ctx context.Context, path string) (*file, error) {
+// Open opens the projection in its home.
+func Open(ctx context.Context, home readmodel.Home, deps readmodel.Deps, log *slog.Logger) (*Projection, error) {
+	live, err := readmodel.OpenLive(ctx, home, "find", log, func(ctx context.Context, path string) (*file, error) {
 		return openFile(ctx, path, deps)
 	})
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 
 func open(t *testing.T, w *projtest.World, dir string) *find.Projection {
 	t.Helper()
-	p, err := find.Open(t.Context(), dir, readmodel.Deps{Store: w.Store, Opener: w.Opener}, nil)
+	p, err := find.Open(t.Context(), readmodel.Folder(dir), readmodel.Deps{Store: w.Store, Opener: w.Opener}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,10 +39,10 @@ type Keys interface {
 // Projection is the projector "forget".
 type Projection struct{ *readmodel.Live[*file] }
 
-// Open opens the projection in the folder dir. Its file holds progress alone. A commit survives a crash of the process;
+// Open opens the projection in its home, which holds progress alone. A commit survives a crash of the process;
 // what a power cut takes back is punctured again.
-func Open(ctx context.Context, dir string, store Store, keys Keys, log *slog.Logger) (*Projection, error) {
-	live, err := readmodel.OpenLive(ctx, dir, "forget", log, func(ctx context.Context, path string) (*file, error) {
+func Open(ctx context.Context, home readmodel.Home, store Store, keys Keys, log *slog.Logger) (*Projection, error) {
+	live, err := readmodel.OpenLive(ctx, home, "forget", log, func(ctx context.Context, path string) (*file, error) {
 		db, err := sqlitedb.Open(ctx, path, sqlitedb.Options{ReadConns: 1, CacheKiB: 256, Migrations: migrations.SQLite("forget")})
 		if err != nil {
 			return nil, err

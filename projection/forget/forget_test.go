@@ -14,6 +14,7 @@ import (
 	"auditlog/projection"
 	"auditlog/projection/forget"
 	"auditlog/projection/projtest"
+	"auditlog/projection/readmodel"
 )
 
 // readable tells whether an event's private part can be opened.
@@ -81,7 +82,7 @@ func TestErasureDestroysItsKeysAlone(t *testing.T) {
 	}
 	keys := &breaking{Keys: w.Ring, before: failing, after: failing}
 	for try := range 4 {
-		p, err := forget.Open(t.Context(), dir, w.Store, keys, nil)
+		p, err := forget.Open(t.Context(), readmodel.Folder(dir), w.Store, keys, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -207,7 +208,7 @@ func TestErasureOfAPurgedEntry(t *testing.T) {
 	if _, err := w.Store.Get(t.Context(), tenant, a.ID); !fault.Is(err, fault.Purged) {
 		t.Fatalf("the entry: %v", err)
 	}
-	p, err := forget.Open(t.Context(), t.TempDir(), w.Store, w.Ring, nil)
+	p, err := forget.Open(t.Context(), readmodel.Folder(t.TempDir()), w.Store, w.Ring, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

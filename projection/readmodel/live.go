@@ -34,12 +34,16 @@ type Live[T Model] struct {
 	log  *slog.Logger
 }
 
-// OpenLive opens the projection called name in the folder dir.
-func OpenLive[T Model](ctx context.Context, dir, name string, log *slog.Logger, open func(ctx context.Context, path string) (T, error)) (*Live[T], error) {
+// OpenLive opens the projection called name in its home.
+func OpenLive[T Model](ctx context.Context, home Home, name string, log *slog.Logger, open func(ctx context.Context, path string) (T, error)) (*Live[T], error) {
 	if log == nil {
 		log = slog.Default()
 	}
-	set, err := generation.Open(ctx, dir, name, log, open)
+	dir, ok := home.(folder)
+	if !ok {
+		return nil, errors.New("projections cannot be kept on PostgreSQL yet")
+	}
+	set, err := generation.Open(ctx, string(dir), name, log, open)
 	if err != nil {
 		return nil, err
 	}

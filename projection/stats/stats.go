@@ -37,9 +37,9 @@ type tokens interface {
 	Token(ctx context.Context, tenant [16]byte, label string, value []byte) ([32]byte, error)
 }
 
-// Open opens the projection in the folder dir.
-func Open(ctx context.Context, dir string, deps readmodel.Deps, names Names, log *slog.Logger) (*Projection, error) {
-	live, err := readmodel.OpenLive(ctx, dir, "stats", log, func(ctx context.Context, path string) (*file, error) {
+// Open opens the projection in its home.
+func Open(ctx context.Context, home readmodel.Home, deps readmodel.Deps, names Names, log *slog.Logger) (*Projection, error) {
+	live, err := readmodel.OpenLive(ctx, home, "stats", log, func(ctx context.Context, path string) (*file, error) {
 		return openFile(ctx, path, deps)
 	})
 	if err != nil {

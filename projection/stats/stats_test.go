@@ -21,11 +21,11 @@ type pair struct {
 func openStats(t *testing.T, w *projtest.World, dir string, deps readmodel.Deps) pair {
 	t.Helper()
 	deps.Store, deps.Opener = w.Store, w.Opener
-	f, err := find.Open(t.Context(), dir, deps, nil)
+	f, err := find.Open(t.Context(), readmodel.Folder(dir), deps, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := stats.Open(t.Context(), dir, deps, stats.StoreNames{Find: f, Store: w.Store, Opener: w.Opener}, nil)
+	s, err := stats.Open(t.Context(), readmodel.Folder(dir), deps, stats.StoreNames{Find: f, Store: w.Store, Opener: w.Opener}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +41,7 @@ func openStats(t *testing.T, w *projtest.World, dir string, deps readmodel.Deps)
 
 func TestEveryOrderGivesTheSame(t *testing.T) {
 	projtest.Permute(t, func(t *testing.T, w *projtest.World, dir string) projtest.Dumper {
-		s, err := stats.Open(t.Context(), dir, readmodel.Deps{Store: w.Store, Opener: w.Opener}, nil, nil)
+		s, err := stats.Open(t.Context(), readmodel.Folder(dir), readmodel.Deps{Store: w.Store, Opener: w.Opener}, nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -57,7 +57,7 @@ func BenchmarkApply(b *testing.B) {
 	w.RecordMany(w.Tenant("acme"), 5000)
 	events := w.Events()
 	for b.Loop() {
-		s, err := stats.Open(b.Context(), b.TempDir(), readmodel.Deps{Store: w.Store, Opener: w.Opener}, nil, nil)
+		s, err := stats.Open(b.Context(), readmodel.Folder(b.TempDir()), readmodel.Deps{Store: w.Store, Opener: w.Opener}, nil, nil)
 		if err != nil {
 			b.Fatal(err)
 		}

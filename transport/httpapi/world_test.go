@@ -101,9 +101,9 @@ func newWorld(tb testing.TB, cfg httpapi.Config) *world {
 	w.opener = opener
 	deps := readmodel.Deps{Store: w.store, Opener: opener}
 	index := must(search.Open(ctx, search.Config{Dir: dir, Store: w.store, Opener: opener, Log: log}))(tb)
-	finder := must(find.Open(ctx, dir, deps, log))(tb)
-	forgetter := must(forget.Open(ctx, dir, w.store, ring, log))(tb)
-	rollups := must(stats.Open(ctx, dir, deps, stats.StoreNames{Find: finder, Store: w.store, Opener: opener}, log))(tb)
+	finder := must(find.Open(ctx, readmodel.Folder(dir), deps, log))(tb)
+	forgetter := must(forget.Open(ctx, readmodel.Folder(dir), w.store, ring, log))(tb)
+	rollups := must(stats.Open(ctx, readmodel.Folder(dir), deps, stats.StoreNames{Find: finder, Store: w.store, Opener: opener}, log))(tb)
 	live := feed.New(w.store, opener, feed.Options{Log: log})
 
 	runCtx, stop := context.WithCancel(ctx)

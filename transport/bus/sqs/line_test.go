@@ -106,11 +106,11 @@ func startLine(t *testing.T, w *projtest.World, dir string, cfg sqs.Config, swee
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	l.cancel = cancel
-	l.find, err = find.Open(ctx, dir, deps, quiet)
+	l.find, err = find.Open(ctx, readmodel.Folder(dir), deps, quiet)
 	check()
-	l.stats, err = stats.Open(ctx, dir, deps, stats.StoreNames{Find: l.find, Store: w.Store, Opener: w.Opener}, quiet)
+	l.stats, err = stats.Open(ctx, readmodel.Folder(dir), deps, stats.StoreNames{Find: l.find, Store: w.Store, Opener: w.Opener}, quiet)
 	check()
-	l.forget, err = forget.Open(ctx, dir, w.Store, w.Ring, quiet)
+	l.forget, err = forget.Open(ctx, readmodel.Folder(dir), w.Store, w.Ring, quiet)
 	check()
 	l.relay, err = relay.Open(ctx, filepath.Join(dir, "relay.db"))
 	check()
@@ -196,12 +196,12 @@ func (l *line) equalsLog(t *testing.T, w *projtest.World) {
 	head := events[len(events)-1].Offset
 	l.await(t, head)
 	deps := readmodel.Deps{Store: w.Store, Opener: w.Opener}
-	f, err := find.Open(t.Context(), clean, deps, quiet)
+	f, err := find.Open(t.Context(), readmodel.Folder(clean), deps, quiet)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	s, err := stats.Open(t.Context(), clean, deps, nil, quiet)
+	s, err := stats.Open(t.Context(), readmodel.Folder(clean), deps, nil, quiet)
 	if err != nil {
 		t.Fatal(err)
 	}
