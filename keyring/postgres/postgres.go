@@ -58,6 +58,11 @@ func Open(ctx context.Context, address string, wrapper keyring.Wrapper) (*Driver
 	return d, nil
 }
 
+// Ping tells whether the database answers.
+func (d *Driver) Ping(ctx context.Context) error {
+	return pgdb.Translate("reach the key database", d.items.Ping(ctx))
+}
+
 // Close ends the connections, and with them the locks.
 func (d *Driver) Close() error {
 	d.once.Do(func() {
