@@ -129,7 +129,7 @@ func (b *bulker) request(lines [][]byte) ([]verdict, error) {
 	var answer struct {
 		Items []map[string]verdict `json:"items"`
 	}
-	err := b.server.do(context.Background(), http.MethodPost, "/_bulk?filter_path=errors,items.*.status,items.*.error", bytes.Join(lines, nil), &answer)
+	err := b.server.do(context.Background(), http.MethodPost, "/_bulk?require_alias=true&filter_path=errors,items.*.status,items.*.error", bytes.Join(lines, nil), &answer)
 	var r *refused
 	if errors.As(err, &r) && r.Status == http.StatusRequestEntityTooLarge {
 		if len(lines) == 1 {
@@ -169,7 +169,7 @@ func deleteItem(index string, d *document) item {
 
 func action(verb, index string, d *document) []byte {
 	return fmt.Appendf(nil, `{%q:{"_index":%q,"_id":%q,"routing":%q,"version":%d,"version_type":"external_gte"}}`+"\n",
-		verb, index, d.id, d.tenant, d.version)
+		verb, writeAlias(index), d.id, d.tenant, d.version)
 }
 
 // outcome sorts what became of items.

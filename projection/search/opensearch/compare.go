@@ -64,7 +64,8 @@ func (x *Index) generationDigests(ctx context.Context, gen int, query clause) (m
 	}
 	out := map[bucket]digest{}
 	for _, name := range names {
-		month := strings.ReplaceAll(name[len(name)-len("2006.01"):], ".", "-")
+		at, _ := x.parse(name)
+		month := strings.ReplaceAll(at.month, ".", "-")
 		if err := x.indexDigests(ctx, name, month, query, out); err != nil {
 			return nil, fmt.Errorf("compare %s: %w", name, err)
 		}

@@ -28,9 +28,9 @@ type Index struct {
 	mu      sync.Mutex // guards the fields below
 	ready   int        // generation whose indices were checked
 	places  map[placeKey]string
-	known   map[string]bool // indices that are there
-	noted   int             // indices of the live generation that State knows of
-	changed chan struct{}   // closed and replaced when Visible moves
+	known   map[knownKey]string // indices that are there
+	noted   int                 // indices of the live generation that State knows of
+	changed chan struct{}       // closed and replaced when Visible moves
 
 	dirty chan struct{} // holds one: something was applied since the last refresh
 	stop  context.CancelFunc
@@ -40,6 +40,11 @@ type Index struct {
 type placeKey struct {
 	gen    int
 	tenant eventstore.TenantID
+}
+
+type knownKey struct {
+	gen int
+	place
 }
 
 // Open makes an index over a server, which need not answer yet. Close ends it.
@@ -56,7 +61,7 @@ func Open(cfg Config) (*Index, error) {
 	s := &server{client, cfg.Requests.Timeout}
 	x := &Index{
 		cfg: cfg, server: s, bulk: &bulker{server: s, limits: cfg.Requests},
-		places: map[placeKey]string{}, known: map[string]bool{}, removals: map[removal]map[string]int64{}, changed: make(chan struct{}), dirty: make(chan struct{}, 1), stop: stop,
+		places: map[placeKey]string{}, known: map[knownKey]string{}, removals: map[removal]map[string]int64{}, changed: make(chan struct{}), dirty: make(chan struct{}, 1), stop: stop,
 	}
 	x.dirty <- struct{}{} // what an earlier process applied may not be refreshed yet
 	x.ended.Go(func() { x.watch(ctx) })
@@ -175,9 +180,13 @@ func (x *Index) prepare(ctx context.Context, gen int) error {
 		}
 	}
 	var leftovers []string
+	removals, err := x.cfg.State.Removals(ctx, gen, nil)
+	if err != nil {
+		return err
+	}
 	for name, made := range there {
 		switch g := generation(name); {
-		case g < gen && strings.HasPrefix(name, x.cfg.Prefix+"-g"):
+		case g < gen && strings.HasPrefix(name, x.cfg.Prefix+"-g"), removals.Dropped[name]:
 			leftovers = append(leftovers, name)
 		case g == gen && made != rules:
 			return fmt.Errorf("index %s was made by rules %d, not %d: rebuild the search projection", name, made, rules)
@@ -192,34 +201,44 @@ func (x *Index) effect(ctx context.Context, gen int, live bool, env projection.E
 	if err != nil {
 		return err
 	}
-	if err := x.purge(ctx, gen, eff.purged); err != nil {
+	if err := x.purge(ctx, gen, live, eff.purged); err != nil {
+		return err
+	}
+	names, err := x.names(ctx, gen, live, eff.documents)
+	if err != nil {
 		return err
 	}
 	items := make([]item, len(eff.documents))
-	names := make([]string, len(eff.documents))
 	for i := range eff.documents {
-		d := &eff.documents[i]
-		group, err := x.group(ctx, gen, d.tenant)
-		if err != nil {
-			return err
-		}
-		names[i] = x.indexName(gen, group, d.recordedAt)
-		if err := x.ensure(ctx, gen, live, names[i]); err != nil {
-			return err
-		}
-		if d.erased {
-			if err := x.cfg.State.Scrub(ctx, gen, names[i]); err != nil {
-				return err
-			}
-		}
-		items[i] = indexItem(names[i], d)
+		items[i] = indexItem(names[i], &eff.documents[i])
 	}
 	err = x.write(ctx, items)
 	var poison *projection.Poison
 	if err != nil && !errors.As(err, &poison) {
 		return err
 	}
-	return errors.Join(err, x.dropPurged(ctx, gen, eff.documents, names))
+	return errors.Join(err, x.settle(ctx, gen, eff.documents, names))
+}
+
+// names are the indices of documents, each made where it was missing.
+func (x *Index) names(ctx context.Context, gen int, live bool, documents []document) ([]string, error) {
+	names := make([]string, len(documents))
+	for i := range documents {
+		d := &documents[i]
+		group, err := x.group(ctx, gen, d.tenant)
+		if err != nil {
+			return nil, err
+		}
+		if names[i], err = x.ensure(ctx, gen, live, place{group, monthOf(d.recordedAt)}); err != nil {
+			return nil, err
+		}
+		if d.erased {
+			if err := x.cfg.State.Scrub(ctx, gen, names[i]); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return names, nil
 }
 
 func poisonOf(failures []failure) error {

@@ -50,9 +50,36 @@ func (x *Index) template() []byte {
 // pattern matches the indices of a generation.
 func (x *Index) pattern(gen int) string { return fmt.Sprintf("%s-g%d-*", x.cfg.Prefix, gen) }
 
-// indexName is where a document of a group lies.
-func (x *Index) indexName(gen int, group string, recorded eventstore.Micros) string {
-	return fmt.Sprintf("%s-g%d-%s-%s", x.cfg.Prefix, gen, group, recorded.Time().Format("2006.01"))
+// place is which documents an index holds.
+type place struct {
+	group string
+	month string // "2006.01", of recorded_at
+}
+
+func monthOf(recorded eventstore.Micros) string { return recorded.Time().Format("2006.01") }
+
+// indexName is the nth index of a place: the one before it was dropped.
+func (x *Index) indexName(gen int, at place, n int) string {
+	name := fmt.Sprintf("%s-g%d-%s-%s", x.cfg.Prefix, gen, at.group, at.month)
+	if n > 1 {
+		name += "-" + strconv.Itoa(n)
+	}
+	return name
+}
+
+// writeAlias is what writers call an index. They insist on an alias, so that a server that makes indices by itself never
+// makes one that was dropped or lost.
+func writeAlias(name string) string { return name + "-w" }
+
+var indexNames = regexp.MustCompile(`^([a-z0-9]+)-g[0-9]+-([a-z0-9-]+)-([0-9]{4}\.[0-9]{2})(-[0-9]+)?$`)
+
+// parse tells the place of an index of this prefix.
+func (x *Index) parse(name string) (at place, ok bool) {
+	m := indexNames.FindStringSubmatch(name)
+	if m == nil || m[1] != x.cfg.Prefix {
+		return at, false
+	}
+	return place{m[2], m[3]}, true
 }
 
 func (p Placement) group(tenant eventstore.TenantID) (string, error) {
@@ -92,38 +119,51 @@ func (x *Index) group(ctx context.Context, gen int, tenant eventstore.TenantID) 
 	return group, nil
 }
 
-// ensure makes an index that is not known to be there. Only those of the live generation are put into the alias.
-func (x *Index) ensure(ctx context.Context, gen int, live bool, name string) error {
+// ensure gives the index of a place, and makes it when it is not known to be there. Only those of the live generation are
+// put into the alias that readers ask. Each has an alias of its own that writers use.
+func (x *Index) ensure(ctx context.Context, gen int, live bool, at place) (string, error) {
+	key := knownKey{gen, at}
 	x.mu.Lock()
-	known := x.known[name]
+	name, ok := x.known[key]
 	x.mu.Unlock()
-	if known {
-		return nil
+	if ok {
+		return name, nil
 	}
-	body := []byte(`{}`)
+	removals, err := x.cfg.State.Removals(ctx, gen, nil)
+	if err != nil {
+		return "", err
+	}
+	for n := 1; name == "" || removals.Dropped[name]; n++ {
+		name = x.indexName(gen, at, n)
+	}
+	aliases := clause{writeAlias(name): clause{}}
 	if live {
-		body = fmt.Appendf(nil, `{"aliases":{%q:{}}}`, x.cfg.Prefix)
+		aliases[x.cfg.Prefix] = clause{}
 	}
-	err := x.server.do(ctx, http.MethodPut, "/"+name, body, nil)
+	err = x.server.do(ctx, http.MethodPut, "/"+name, mustJSON(clause{"aliases": aliases}), nil)
 	if err != nil && !isRefused(err, "resource_already_exists_exception") {
-		return fmt.Errorf("make index %s: %w", name, err)
+		return "", fmt.Errorf("make index %s: %w", name, err)
 	}
 	if live { // replaced while it was made: it must not linger in the alias. No document is in it yet.
 		now, err := x.cfg.State.Live(ctx)
 		if err != nil {
-			return err
+			return "", err
 		}
 		if now.N != gen {
-			return errors.Join(ErrClosed, x.drop(ctx, name))
+			return "", errors.Join(ErrClosed, x.drop(ctx, name))
 		}
 	}
-	if err := x.cfg.State.AddIndex(ctx, gen, name); err != nil {
-		return err
+	err = x.cfg.State.AddIndex(ctx, gen, name)
+	if errors.Is(err, ErrClosed) { // dropped while it was made again
+		return "", errors.Join(err, x.drop(ctx, name))
+	}
+	if err != nil {
+		return "", err
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.known[name] = true
-	return nil
+	x.known[key] = name
+	return name, nil
 }
 
 // drop deletes indices.

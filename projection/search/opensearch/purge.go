@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"auditlog/eventstore"
@@ -11,7 +12,7 @@ import (
 
 // purge raises watermarks first, so that whoever writes a late document takes it back, and removes what lies at or below
 // them. Cut off half way it is begun again, since the purge event's range is not recorded yet.
-func (x *Index) purge(ctx context.Context, gen int, watermarks map[eventstore.TenantID]eventstore.Position) error {
+func (x *Index) purge(ctx context.Context, gen int, live bool, watermarks map[eventstore.TenantID]eventstore.Position) error {
 	for tenant, last := range watermarks {
 		if last == 0 {
 			continue
@@ -26,24 +27,38 @@ func (x *Index) purge(ctx context.Context, gen int, watermarks map[eventstore.Te
 		if err := x.refreshServer(ctx, gen); err != nil { // a deletion by query sees what is refreshed
 			return err
 		}
-		if err := x.deleteBelow(ctx, gen, group, tenant, last); err != nil {
+		if err := x.deleteBelow(ctx, gen, live, group, tenant, last); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// deleteBelow removes a tenant's documents. What changes under it is its writer's to take back.
-func (x *Index) deleteBelow(ctx context.Context, gen int, group string, tenant eventstore.TenantID, last eventstore.Position) error {
+// below matches a tenant's documents up to a position.
+func below(tenant eventstore.TenantID, last eventstore.Position) clause {
+	return clause{"bool": clause{"filter": []clause{{"term": clause{"tenant": tenant.String()}}, {"range": clause{"position": clause{"lte": last}}}}}}
+}
+
+// deleteBelow removes a tenant's documents: with their index where it holds nothing else, else by query. What changes
+// under it is its writer's to take back.
+func (x *Index) deleteBelow(ctx context.Context, gen int, live bool, group string, tenant eventstore.TenantID, last eventstore.Position) error {
 	noted, err := x.cfg.State.Indices(ctx, gen)
 	if err != nil {
 		return err
 	}
-	prefix := fmt.Sprintf("%s-g%d-%s-", x.cfg.Prefix, gen, group)
-	query := fmt.Appendf(nil, `{"query":{"bool":{"filter":[{"term":{"tenant":%q}},{"range":{"position":{"lte":%d}}}]}}}`, tenant, last)
+	query := mustJSON(clause{"query": below(tenant, last)})
 	for _, name := range noted {
-		if len(name) != len(prefix)+len("2006.01") || name[:len(prefix)] != prefix {
+		if n, ok := x.parse(name); !ok || n.group != group {
 			continue
+		}
+		if live {
+			gone, err := x.retire(ctx, gen, name, below(tenant, last))
+			if err != nil {
+				return err
+			}
+			if gone {
+				continue
+			}
 		}
 		if err := x.cfg.State.Scrub(ctx, gen, name); err != nil {
 			return err
@@ -86,22 +101,29 @@ func (x *Index) deleteByQuery(ctx context.Context, name string, tenant eventstor
 // purgeStep bounds the documents that one request removes, so that it ends within its timeout.
 const purgeStep = 5000
 
-// dropPurged takes back documents that were written at or below a watermark. It is asked after the write: either it sees
-// the watermark, or the purge that raises it sees the documents.
-func (x *Index) dropPurged(ctx context.Context, gen int, documents []document, names []string) error {
-	marks := map[eventstore.TenantID]eventstore.Position{}
+// settle is asked after a write was acknowledged. It takes back documents at or below a watermark: either it sees the
+// watermark, or the purge that raises it sees the documents. It fails, to have the envelope delivered again, when an
+// index that was written to may have gone: either it sees that, or whoever takes the index out sees the documents.
+func (x *Index) settle(ctx context.Context, gen int, documents []document, names []string) error {
+	if len(documents) == 0 {
+		return nil
+	}
+	tenants := make([]eventstore.TenantID, len(documents))
+	for i := range documents {
+		tenants[i] = documents[i].tenant
+	}
+	slices.SortFunc(tenants, func(a, b eventstore.TenantID) int { return slices.Compare(a[:], b[:]) })
+	removals, err := x.cfg.State.Removals(ctx, gen, slices.Compact(tenants))
+	if err != nil {
+		return err
+	}
+	if err := x.stillThere(ctx, removals, names); err != nil {
+		return err
+	}
 	var items []item
 	for i := range documents {
 		d := &documents[i]
-		last, ok := marks[d.tenant]
-		if !ok {
-			var err error
-			if last, err = x.cfg.State.Purged(ctx, gen, d.tenant); err != nil {
-				return err
-			}
-			marks[d.tenant] = last
-		}
-		if d.position > last {
+		if d.position > removals.Purged[d.tenant] {
 			continue
 		}
 		if err := x.cfg.State.Scrub(ctx, gen, names[i]); err != nil {

@@ -300,7 +300,7 @@ func (x *Index) replaceLost(ctx context.Context) error {
 	return x.cfg.State.Promote(ctx, gen)
 }
 
-// lost tells whether the server lacks an index that State has noted. What was believed of indices is forgotten then.
+// lost tells whether the server lacks an index that State has noted. What was believed of indices is forgotten.
 func (x *Index) lost(ctx context.Context, gen int) (bool, error) {
 	noted, err := x.cfg.State.Indices(ctx, gen)
 	if err != nil {
@@ -310,11 +310,18 @@ func (x *Index) lost(ctx context.Context, gen int) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	lost := slices.ContainsFunc(noted, func(name string) bool { _, ok := there[name]; return !ok })
+	still, err := x.cfg.State.Indices(ctx, gen) // less what was dropped since
+	if err != nil {
+		return false, err
+	}
+	lost := slices.ContainsFunc(noted, func(name string) bool {
+		_, ok := there[name]
+		return !ok && slices.Contains(still, name)
+	})
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	clear(x.known) // or an index was dropped
 	if lost {
-		x.mu.Lock()
-		defer x.mu.Unlock()
-		clear(x.known)
 		x.ready = 0
 	}
 	return lost, nil

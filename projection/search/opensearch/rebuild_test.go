@@ -316,8 +316,11 @@ func (w *world) untilSearch(wanted func(error) bool) {
 
 // A document that was on its way while its tenant was purged does not stay.
 func TestLateDocumentsOfAPurgeAreTakenBack(t *testing.T) {
-	w := newWorld(t, 5, nil)
-	env := w.whole()
+	w := newWorld(t, 0, nil)
+	w.log.Record(searchtest.Tenant(2), format.Public{Action: "READ"}, format.Private{Message: "keeps the index"})
+	w.apply()
+	w.record(5)
+	env := w.log.Envelope(1, 6)
 	w.log.Purge(tenant, 3)
 	straight := w.cfg
 	straight.Addresses = []string{ostest.Address(t)}
@@ -325,7 +328,7 @@ func TestLateDocumentsOfAPurgeAreTakenBack(t *testing.T) {
 	var once sync.Once
 	w.proxy.set(func(rw http.ResponseWriter, r *http.Request, items [][]byte) {
 		once.Do(func() { // the purge is applied between reading the events and writing their documents
-			if err := other.Apply(t.Context(), w.log.Envelope(5, 6)); err != nil {
+			if err := other.Apply(t.Context(), w.log.Envelope(6, 7)); err != nil {
 				t.Error(err)
 			}
 		})

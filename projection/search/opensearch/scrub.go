@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// tends clears removed words from the server's files, and finds out when the server lost an index.
+// tends clears removed words from the server's files, takes out empty indices, and finds out when the server lost one.
 func (x *Index) tends(ctx context.Context) {
 	for wait(ctx, x.cfg.Scrub) == nil {
-		if err := errors.Join(x.replaceLost(ctx), x.ScrubNow(ctx)); err != nil && ctx.Err() == nil {
+		if err := errors.Join(x.replaceLost(ctx), x.retireEmpty(ctx), x.ScrubNow(ctx)); err != nil && ctx.Err() == nil {
 			x.cfg.Log.WarnContext(ctx, "tending the search index failed, the next time goes on", "error", err)
 		}
 	}

@@ -17,6 +17,13 @@ type Generation struct {
 // ErrClosed says that a generation takes no ranges: it was replaced, or is being replaced right now.
 var ErrClosed = errors.New("this generation of the index is being replaced")
 
+// Removals are what was taken out of a generation, or is being taken out.
+type Removals struct {
+	Purged   map[eventstore.TenantID]eventstore.Position // watermarks above 0 of the tenants that were asked for
+	Retiring map[string]bool                             // indices that may go any moment
+	Dropped  map[string]bool                             // indices whose names are spent
+}
+
 // State is the small durable account beside the server: what each generation holds. It is shared by all processes of one
 // index. Every method is one transaction, safe for concurrent use, and durable against a crash of the process on return.
 // Package statetest is its suite.
@@ -33,17 +40,26 @@ type State interface {
 	Visible(ctx context.Context, gen int) (map[eventstore.Shard]eventstore.Offset, error)
 	SetVisible(ctx context.Context, gen int, marks map[eventstore.Shard]eventstore.Offset) error
 
-	// Purged is the position up to which a tenant's documents are gone from a generation; Purge raises it and never
-	// lowers it.
-	Purged(ctx context.Context, gen int, tenant eventstore.TenantID) (eventstore.Position, error)
+	// Purge raises the position up to which a tenant's documents are gone from a generation, and never lowers it.
+	// Removals are these watermarks, and the indices that were taken out: what a writer looks at, in one step, once its
+	// documents are acknowledged.
 	Purge(ctx context.Context, gen int, tenant eventstore.TenantID, last eventstore.Position) error
+	Removals(ctx context.Context, gen int, tenants []eventstore.TenantID) (Removals, error)
 
 	// Place keeps the group in which a generation holds a tenant's documents: the one it was given first.
 	Place(ctx context.Context, gen int, tenant eventstore.TenantID, group string) (kept string, err error)
 
-	// Indices are those that a generation has; AddIndex adds one that was made.
+	// Indices are those that a generation has; AddIndex adds one that was made: ErrClosed when that name was dropped.
 	Indices(ctx context.Context, gen int) ([]string, error)
 	AddIndex(ctx context.Context, gen int, name string) error
+
+	// Retire begins to take an index out, so that writers hold back, and gives a token above 0 that makes earlier ones void;
+	// 0 when Indices has no such index. Unretire takes that back. DropIndex makes it final: Indices and Scrubs have the
+	// index no more, and its name is never used again in the generation. With a void token Unretire does nothing, and
+	// DropIndex tells false.
+	Retire(ctx context.Context, gen int, index string) (token int64, err error)
+	Unretire(ctx context.Context, gen int, index string, token int64) error
+	DropIndex(ctx context.Context, gen int, index string, token int64) (dropped bool, err error)
 
 	// Scrub asks for removed words to leave the files of an index; Scrubs lists what was asked for with a token each, and
 	// Scrubbed takes one off unless it was asked for again since.

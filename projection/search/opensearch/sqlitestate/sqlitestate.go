@@ -154,15 +154,6 @@ func (s *State) SetVisible(ctx context.Context, gen int, marks map[eventstore.Sh
 	})
 }
 
-// Purged implements opensearch.State.
-func (s *State) Purged(ctx context.Context, gen int, tenant eventstore.TenantID) (last eventstore.Position, err error) {
-	err = s.db.Read.QueryRowContext(ctx, `SELECT purged FROM tenants WHERE gen = ? AND tenant = ?`, gen, tenant[:]).Scan(&last)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return 0, fmt.Errorf("load search watermark: %w", err)
-	}
-	return last, nil
-}
-
 // Purge implements opensearch.State.
 func (s *State) Purge(ctx context.Context, gen int, tenant eventstore.TenantID, last eventstore.Position) error {
 	return s.exec(ctx, "raise search watermark", `INSERT INTO tenants (gen, tenant, purged) SELECT gen, ?2, ?3 FROM generations WHERE gen = ?1
@@ -184,22 +175,6 @@ func (s *State) Place(ctx context.Context, gen int, tenant eventstore.TenantID, 
 		return err
 	})
 	return kept, err
-}
-
-// Indices implements opensearch.State.
-func (s *State) Indices(ctx context.Context, gen int) (out []string, err error) {
-	err = s.each(ctx, "list indices", func(rows *sql.Rows) error {
-		var name string
-		err := rows.Scan(&name)
-		out = append(out, name)
-		return err
-	}, `SELECT name FROM indices WHERE gen = ? ORDER BY name`, gen)
-	return out, err
-}
-
-// AddIndex implements opensearch.State.
-func (s *State) AddIndex(ctx context.Context, gen int, name string) error {
-	return s.exec(ctx, "note index", `INSERT INTO indices (gen, name) SELECT gen, ?2 FROM generations WHERE gen = ?1 ON CONFLICT DO NOTHING`, gen, name)
 }
 
 // Scrub implements opensearch.State.

@@ -28,6 +28,8 @@ func Run(t *testing.T, open New) {
 		{"FirstPlaceIsKept", firstPlaceIsKept},
 		{"ScrubAskedAgainStays", scrubAskedAgainStays},
 		{"GenerationsAreApart", generationsAreApart},
+		{"RetiredNamesAreSpent", retiredNamesAreSpent},
+		{"VoidTokensDoNothing", voidTokensDoNothing},
 		{"ShutTakesNoRanges", shutTakesNoRanges},
 		{"PromoteForgetsTheOthers", promoteForgetsTheOthers},
 		{"NumbersAreUsedOnce", numbersAreUsedOnce},
@@ -85,12 +87,7 @@ func marksOnlyRise(t *testing.T, s opensearch.State) {
 	if want := (map[eventstore.Shard]eventstore.Offset{0: 5, 2: 6}); err != nil || !maps.Equal(marks, want) {
 		t.Errorf("visible %v, %v; want %v", marks, err, want)
 	}
-	if last, err := s.Purged(t.Context(), 1, tenant); err != nil || last != 5 {
-		t.Errorf("purged %d, %v; want 5", last, err)
-	}
-	if last, err := s.Purged(t.Context(), 1, eventstore.TenantID{2}); err != nil || last != 0 {
-		t.Errorf("another tenant's: purged %d, %v", last, err)
-	}
+	expectPurged(t, s, 5)
 }
 
 func firstPlaceIsKept(t *testing.T, s opensearch.State) {
@@ -100,9 +97,7 @@ func firstPlaceIsKept(t *testing.T, s opensearch.State) {
 			t.Errorf("%s: kept %q, %v", group, kept, err)
 		}
 	}
-	if last, err := s.Purged(t.Context(), 1, tenant); err != nil || last != 4 {
-		t.Errorf("purged %d, %v; want 4", last, err)
-	}
+	expectPurged(t, s, 4)
 }
 
 func scrubAskedAgainStays(t *testing.T, s opensearch.State) {
