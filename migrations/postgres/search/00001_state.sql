@@ -36,8 +36,10 @@ CREATE TABLE auditlog_search.tenants (
 );
 
 CREATE TABLE auditlog_search.indices (
-    gen  integer          NOT NULL REFERENCES auditlog_search.generations ON DELETE CASCADE,
-    name text COLLATE "C" NOT NULL,
+    gen    integer          NOT NULL REFERENCES auditlog_search.generations ON DELETE CASCADE,
+    name   text COLLATE "C" NOT NULL,
+    status smallint         NOT NULL DEFAULT 0, -- 1: being taken out, 2: dropped, its name is spent
+    token  bigint           NOT NULL DEFAULT 0, -- grows with each retiring
     PRIMARY KEY (gen, name)
 );
 

@@ -73,16 +73,6 @@ func (s *State) SetVisible(ctx context.Context, gen int, marks map[eventstore.Sh
 	return err
 }
 
-// Purged implements opensearch.State.
-func (s *State) Purged(ctx context.Context, gen int, tenant eventstore.TenantID) (eventstore.Position, error) {
-	last, err := collect(ctx, s, "load search watermark", pgx.RowTo[eventstore.Position],
-		`SELECT purged FROM auditlog_search.tenants WHERE gen = $1 AND tenant = $2`, gen, tenant)
-	if err != nil || len(last) == 0 {
-		return 0, err
-	}
-	return last[0], nil
-}
-
 // Purge implements opensearch.State.
 func (s *State) Purge(ctx context.Context, gen int, tenant eventstore.TenantID, last eventstore.Position) error {
 	_, err := s.exec(ctx, "raise search watermark", `

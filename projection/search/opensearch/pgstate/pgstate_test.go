@@ -48,6 +48,13 @@ func TestSuite(t *testing.T) {
 	statetest.Run(t, func(tb testing.TB) opensearch.State { return open(tb, prepare(tb, pgtest.Database(tb))) })
 }
 
+func TestSharedSuite(t *testing.T) {
+	statetest.RunShared(t, func(tb testing.TB) [2]opensearch.State {
+		address := prepare(tb, pgtest.Database(tb))
+		return [2]opensearch.State{open(tb, address), open(tb, address)}
+	})
+}
+
 func TestOpenRefusesASchemaThatDoesNotFit(t *testing.T) {
 	owner := pgtest.Database(t)
 	if _, err := pgstate.Open(t.Context(), owner); !errors.Is(err, pgdb.ErrOlder) {
