@@ -23,6 +23,7 @@ var (
 		`INSERT ON auditlog.removed, auditlog.idempotency, auditlog.shard_marks, auditlog.tenant_marks`,
 		`INSERT, UPDATE ON auditlog.purges`,
 		`UPDATE ON auditlog.shards, auditlog.heads`,
+		`EXECUTE ON FUNCTION auditlog.chunk_at(timestamptz), auditlog.drop_empty_chunk(timestamptz), auditlog.chunk_to_columns(timestamptz), auditlog.chunks_to_rows(timestamptz, timestamptz)`,
 	}
 )
 
@@ -39,6 +40,7 @@ func (l Layout) grant(ctx context.Context, conn *pgx.Conn) error {
 			to := pgx.Identifier{role}.Sanitize()
 			statements := []string{
 				`REVOKE ALL ON ALL TABLES IN SCHEMA auditlog FROM ` + to,
+				`REVOKE ALL ON ALL FUNCTIONS IN SCHEMA auditlog FROM ` + to,
 				`GRANT USAGE ON SCHEMA auditlog TO ` + to,
 				`GRANT SELECT ON ALL TABLES IN SCHEMA auditlog TO ` + to,
 				`GRANT EXECUTE ON FUNCTION auditlog.ensure_partition(timestamptz) TO ` + to,

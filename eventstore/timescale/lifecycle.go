@@ -176,11 +176,11 @@ func (l *Lifecycle) Doomed(ctx context.Context, limit int) (eventstore.Purge, []
 	if err != nil {
 		return p, nil, translate("read doomed events", err)
 	}
-	events, err := l.walk(ctx, marks, limit, func(from, to time.Time, limit int) (pgx.Rows, error) {
+	events, err := l.walk(ctx, below(marks, int64(p.Last)), limit, func(from, to time.Time, left int) (pgx.Rows, error) {
 		return l.pool.Query(ctx, `
 			SELECT `+eventColumns+` FROM auditlog.events e
-			WHERE e.tenant = $1 AND e.position BETWEEN $2 AND $3 AND e.recorded_at >= $4 AND e.recorded_at < $5
-			ORDER BY e.position LIMIT $6`, t.no, first, p.Last, from, to, limit)
+			WHERE e.shard = $7 AND e.tenant = $1 AND e.position BETWEEN $2 AND $3 AND e.recorded_at >= $4 AND e.recorded_at < $5
+			ORDER BY e.position LIMIT $6`, t.no, first, p.Last, from, to, left, t.shard)
 	})
 	return p, events, err
 }

@@ -85,7 +85,7 @@ func lookKeys(ctx context.Context, tx pgx.Tx, p *plan, f eventstore.Flush, nos [
 	if err != nil {
 		return err
 	}
-	return there.fill(ctx, tx, p)
+	return there.fill(ctx, tx, p, f.Shard)
 }
 
 // wanted are the events whose ids the answers to known keys still lack.
@@ -110,14 +110,14 @@ func (w *wanted) add(key tokenKey, position eventstore.Position, at time.Time) {
 	w.tenants, w.positions, w.times = append(w.tenants, pk.tenant), append(w.positions, pk.position), append(w.times, at)
 }
 
-func (w *wanted) fill(ctx context.Context, tx pgx.Tx, p *plan) error {
+func (w *wanted) fill(ctx context.Context, tx pgx.Tx, p *plan, shard eventstore.Shard) error {
 	if len(w.keys) == 0 {
 		return nil
 	}
 	rows, err := tx.Query(ctx, `
 		SELECT e.tenant, e.position, e.id FROM auditlog.events e
-		WHERE e.recorded_at = ANY ($3::timestamptz[]) AND e.tenant = ANY ($1::integer[]) AND e.position = ANY ($2::bigint[])`,
-		slices.Compact(slices.Sorted(slices.Values(w.tenants))), w.positions, distinct(w.times))
+		WHERE e.shard = $4 AND e.recorded_at = ANY ($3::timestamptz[]) AND e.tenant = ANY ($1::integer[]) AND e.position = ANY ($2::bigint[])`,
+		slices.Compact(slices.Sorted(slices.Values(w.tenants))), w.positions, distinct(w.times), shard)
 	if err != nil {
 		return err
 	}
@@ -156,7 +156,7 @@ func lookTargets(ctx context.Context, tx pgx.Tx, p *plan, f eventstore.Flush, no
 	if len(about) == 0 {
 		return nil
 	}
-	found, err := lookEntries(ctx, tx, p, about, ids)
+	found, err := lookEntries(ctx, tx, p, f.Shard, about, ids)
 	if err != nil {
 		return err
 	}
@@ -164,7 +164,7 @@ func lookTargets(ctx context.Context, tx pgx.Tx, p *plan, f eventstore.Flush, no
 }
 
 // lookEntries finds events by their ids, first around the times in them, and gives those found of any type.
-func lookEntries(ctx context.Context, tx pgx.Tx, p *plan, about map[entryKey]bool, ids [][16]byte) (map[entryKey]bool, error) {
+func lookEntries(ctx context.Context, tx pgx.Tx, p *plan, shard eventstore.Shard, about map[entryKey]bool, ids [][16]byte) (map[entryKey]bool, error) {
 	from, to := forever, time.Unix(0, 0)
 	for _, id := range ids {
 		made := madeAt(id)
@@ -182,7 +182,7 @@ func lookEntries(ctx context.Context, tx pgx.Tx, p *plan, about map[entryKey]boo
 		}
 		rows, err := tx.Query(ctx, `
 			SELECT e.tenant, e.id, e.type, e.position FROM auditlog.events e
-			WHERE e.id = ANY ($1::uuid[]) AND e.recorded_at >= $2 AND e.recorded_at < $3`, ids, window[0], window[1])
+			WHERE e.shard = $4 AND e.id = ANY ($1::uuid[]) AND e.recorded_at >= $2 AND e.recorded_at < $3`, ids, window[0], window[1], shard)
 		if err != nil {
 			return nil, err
 		}

@@ -64,6 +64,14 @@ func (b *base) end(marks []mark, i int) time.Time {
 	return b.binEnd(marks[i].at)
 }
 
+// below are the marks of chunks that hold a number up to the last one asked for.
+func below(marks []mark, last int64) []mark {
+	for len(marks) > 1 && marks[len(marks)-1].first > last {
+		marks = marks[:len(marks)-1]
+	}
+	return marks
+}
+
 // walk fills a page with events of ascending numbers, chunk after chunk: the first alone, which is enough nearly always,
 // then more and more at once, for a tenant that writes rarely. read is asked for events of a range of time.
 func (b *base) walk(ctx context.Context, marks []mark, limit int, read func(from, to time.Time, limit int) (pgx.Rows, error)) ([]eventstore.Event, error) {

@@ -51,11 +51,11 @@ func newPrefix(holds string) prefix {
 	}
 }
 
-// placeSQL is the place at a position of tenant $1, whose time is in $4..$5.
+// placeSQL is the place at a position of tenant $1 of shard $7, whose time is in $4..$5.
 func placeSQL(position string) string {
 	return `
 		SELECT e.position, e."offset", e.recorded_at FROM auditlog.events e
-		WHERE e.tenant = $1 AND e.position = ` + position + ` AND e.recorded_at >= $4 AND e.recorded_at < $5
+		WHERE e.shard = $7 AND e.tenant = $1 AND e.position = ` + position + ` AND e.recorded_at >= $4 AND e.recorded_at < $5
 		UNION ALL
 		SELECT r.position, r."offset", r.recorded_at FROM auditlog.removed r WHERE r.tenant = $1 AND r.position = ` + position
 }
@@ -76,7 +76,7 @@ func (b *base) last(ctx context.Context, q querier, c prefix, t tenant, upTo eve
 	}
 	var p place
 	var at time.Time
-	err = q.QueryRow(ctx, c.places, t.no, marks[0].first, hi, marks[0].at, b.binEnd(marks[0].at), limit).Scan(&p.position, &p.offset, &at)
+	err = q.QueryRow(ctx, c.places, t.no, marks[0].first, hi, marks[0].at, b.binEnd(marks[0].at), limit, t.shard).Scan(&p.position, &p.offset, &at)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return place{}, nil
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"math"
 	"slices"
 	"time"
 
@@ -16,38 +17,63 @@ import (
 const (
 	readShardSQL = `
 		SELECT ` + eventColumns + ` FROM auditlog.events e
-		WHERE e.shard = $1 AND e."offset" > $2 AND e.recorded_at >= $3 AND e.recorded_at < $4
+		WHERE e.shard = $1 AND e."offset" > $2 AND e."offset" <= $6 AND e.recorded_at >= $3 AND e.recorded_at < $4
 		ORDER BY e."offset" LIMIT $5`
 	readTenantSQL = `
 		SELECT ` + eventColumns + ` FROM auditlog.events e
-		WHERE e.tenant = $1 AND e.position > greatest($2, (SELECT h.purged FROM auditlog.heads h WHERE h.tenant = $1))
+		WHERE e.shard = $6 AND e.tenant = $1 AND e.position > greatest($2, (SELECT h.purged FROM auditlog.heads h WHERE h.tenant = $1))
+			AND e.position <= greatest($2, (SELECT h.purged FROM auditlog.heads h WHERE h.tenant = $1)) + $7
 			AND e.recorded_at >= $3 AND e.recorded_at < $4
 		ORDER BY e.position LIMIT $5`
 	readPositionsSQL = `
 		SELECT ` + eventColumns + ` FROM auditlog.events e
-		WHERE e.tenant = $1 AND e.position = ANY ($2::bigint[]) AND e.recorded_at >= $3 AND e.recorded_at < $4
+		WHERE e.shard = $5 AND e.tenant = $1 AND e.position = ANY ($2::bigint[]) AND e.recorded_at >= $3 AND e.recorded_at < $4
 			AND e.position > (SELECT h.purged FROM auditlog.heads h WHERE h.tenant = $1)`
 	readAtSQL = `
 		SELECT ` + eventColumns + ` FROM auditlog.events e
-		WHERE e.tenant = $1 AND e.position = ANY ($2::bigint[]) AND e.recorded_at = ANY ($3::timestamptz[])
+		WHERE e.shard = $4 AND e.tenant = $1 AND e.position = ANY ($2::bigint[]) AND e.recorded_at = ANY ($3::timestamptz[])
 			AND e.position > (SELECT h.purged FROM auditlog.heads h WHERE h.tenant = $1)
 		ORDER BY e.position`
 	getSQL = `
 		SELECT ` + eventColumns + `, (SELECT h.purged FROM auditlog.heads h WHERE h.tenant = $2) FROM auditlog.events e
-		WHERE e.id = $1 AND e.tenant = $2 AND e.recorded_at >= $3 AND e.recorded_at < $4`
+		WHERE e.id = $1 AND e.shard = $5 AND e.tenant = $2 AND e.recorded_at >= $3 AND e.recorded_at < $4`
 )
+
+// maxPage is more events than PageBytes can hold.
+const maxPage = 1 << 20
 
 // ReadShard is a page of the shard's log.
 func (s *Store) ReadShard(ctx context.Context, shard eventstore.Shard, after eventstore.Offset, limit int) ([]eventstore.Event, error) {
 	if err := s.checkShard(shard); err != nil || limit <= 0 {
 		return nil, err
 	}
+	limit = min(limit, maxPage)
+	if s.tier != Community {
+		return s.readShard(ctx, shard, after, math.MaxInt64, limit)
+	}
+	head, err := s.ShardHead(ctx, shard)
+	if err != nil {
+		return nil, err
+	}
+	// Columns are not in order: a page is sought where its offsets are, and further on where a purge left fewer.
+	for window := eventstore.Offset(limit); after < head.Offset; window *= 8 {
+		events, err := s.readShard(ctx, shard, after, min(after+window, head.Offset), limit)
+		if err != nil || len(events) > 0 {
+			return events, err
+		}
+		after += window
+	}
+	return nil, nil
+}
+
+// readShard is a page of the events above after, up to an offset.
+func (s *Store) readShard(ctx context.Context, shard eventstore.Shard, after, upTo eventstore.Offset, limit int) ([]eventstore.Event, error) {
 	marks, err := s.marks(ctx, shardMarksSQL, shard, int64(after)+1)
 	if err != nil {
 		return nil, s.failed("read a shard", err)
 	}
-	return s.walk(ctx, marks, limit, func(from, to time.Time, limit int) (pgx.Rows, error) {
-		return s.pool.Query(ctx, readShardSQL, shard, after, from, to, limit)
+	return s.walk(ctx, below(marks, int64(upTo)), limit, func(from, to time.Time, limit int) (pgx.Rows, error) {
+		return s.pool.Query(ctx, readShardSQL, shard, after, from, to, limit, upTo)
 	})
 }
 
@@ -57,84 +83,35 @@ func (s *Store) ReadTenant(ctx context.Context, id eventstore.TenantID, after ev
 	if err != nil || limit <= 0 {
 		return nil, err
 	}
-	// A watermark above after moves the start, so that no chunk of purged events is opened.
-	var purged eventstore.Position
-	if err := s.pool.QueryRow(ctx, `SELECT purged FROM auditlog.heads WHERE tenant = $1`, t.no).Scan(&purged); err != nil {
-		return nil, s.failed("read a tenant's log", err)
+	limit = min(limit, maxPage)
+	after = min(after, math.MaxInt64-maxPage)
+	seen := eventstore.Position(-1)
+	for {
+		// A watermark above after moves the start, so that no chunk of purged events is opened.
+		var purged eventstore.Position
+		if err := s.pool.QueryRow(ctx, `SELECT purged FROM auditlog.heads WHERE tenant = $1`, t.no).Scan(&purged); err != nil {
+			return nil, s.failed("read a tenant's log", err)
+		}
+		if purged == seen {
+			return nil, nil
+		}
+		events, err := s.readTenant(ctx, t, max(after, purged), limit)
+		if err != nil || len(events) > 0 {
+			return events, err
+		}
+		seen = purged // an empty page is the end, unless a purge began meanwhile
 	}
-	after = max(after, purged)
+}
+
+// readTenant is a page of the events above after, which are there without a gap.
+func (s *Store) readTenant(ctx context.Context, t tenant, after eventstore.Position, limit int) ([]eventstore.Event, error) {
 	marks, err := s.marks(ctx, tenantMarksSQL, t.no, int64(after)+1)
 	if err != nil {
 		return nil, s.failed("read a tenant's log", err)
 	}
-	return s.walk(ctx, marks, limit, func(from, to time.Time, limit int) (pgx.Rows, error) {
-		return s.pool.Query(ctx, readTenantSQL, t.no, after, from, to, limit)
+	return s.walk(ctx, below(marks, int64(after)+int64(limit)), limit, func(from, to time.Time, left int) (pgx.Rows, error) {
+		return s.pool.Query(ctx, readTenantSQL, t.no, after, from, to, left, t.shard, limit)
 	})
-}
-
-// ReadPositions are events by position. Their bytes are not bounded by a page: the caller chose their number.
-func (s *Store) ReadPositions(ctx context.Context, id eventstore.TenantID, at []eventstore.Position) ([]eventstore.Event, error) {
-	t, err := s.tenant(ctx, id)
-	if err != nil || len(at) == 0 {
-		return nil, err
-	}
-	asc := make([]int64, 0, len(at))
-	for _, p := range at {
-		if p > 0 {
-			asc = append(asc, int64(p))
-		}
-	}
-	slices.Sort(asc)
-	asc = slices.Compact(asc)
-	var p page
-	for len(asc) > 0 && err == nil {
-		asc, err = s.positionsFrom(ctx, t, asc, &p)
-	}
-	if err != nil {
-		return nil, s.failed("read events by position", err)
-	}
-	found := make(map[eventstore.Position]int, len(p.events))
-	for i := range p.events {
-		p.events[i].Tenant = id
-		found[p.events[i].Position] = i
-	}
-	out := make([]eventstore.Event, 0, len(at))
-	for _, pos := range at {
-		if i, ok := found[pos]; ok {
-			out = append(out, p.events[i])
-		}
-	}
-	return out, nil
-}
-
-// positionsFrom reads ascending positions as far as one page of marks tells their chunks: a statement for each chunk, all
-// in one round trip. It gives the positions that are left.
-func (s *Store) positionsFrom(ctx context.Context, t tenant, asc []int64, p *page) ([]int64, error) {
-	marks, err := s.marks(ctx, tenantMarksSQL, t.no, asc[0])
-	if err != nil || len(marks) == 0 {
-		return nil, err
-	}
-	var b pgx.Batch
-	for i := range marks {
-		n := len(asc)
-		if i+1 < len(marks) {
-			n, _ = slices.BinarySearch(asc, marks[i+1].first)
-		} else if len(marks) == maxMarks && i > 0 {
-			break // what the last mark covers is not known yet
-		}
-		if n > 0 {
-			b.Queue(readPositionsSQL, t.no, asc[:n], marks[i].at, s.binEnd(marks[i].at))
-			asc = asc[n:]
-		}
-	}
-	sent := s.pool.SendBatch(ctx, &b)
-	for range b.Len() {
-		rows, err := sent.Query()
-		if err := p.add(rows, err, 0); err != nil {
-			return nil, errors.Join(err, sent.Close())
-		}
-	}
-	return asc, sent.Close()
 }
 
 // About are amendments and erasures of the given entries.
@@ -161,7 +138,7 @@ func (s *Store) About(ctx context.Context, id eventstore.TenantID, entries []eve
 	}
 	slices.SortFunc(times, time.Time.Compare)
 	var p page
-	rows, err = s.pool.Query(ctx, readAtSQL, t.no, positions, slices.CompactFunc(times, time.Time.Equal))
+	rows, err = s.pool.Query(ctx, readAtSQL, t.no, positions, slices.CompactFunc(times, time.Time.Equal), t.shard)
 	if err := p.add(rows, err, 0); err != nil {
 		return nil, s.failed("read amendments", err)
 	}
@@ -196,7 +173,7 @@ func (s *Store) Get(ctx context.Context, tenantID eventstore.TenantID, id events
 	for _, window := range [][2]time.Time{{made.Add(-idWindow), made.Add(idWindow)}, {time.Unix(0, 0), forever}} {
 		var sc scanner
 		var purged int64
-		err := s.pool.QueryRow(ctx, getSQL, id, t.no, window[0], window[1]).Scan(append(sc.into(), &purged)...)
+		err := s.pool.QueryRow(ctx, getSQL, id, t.no, window[0], window[1], t.shard).Scan(append(sc.into(), &purged)...)
 		if errors.Is(err, pgx.ErrNoRows) {
 			continue
 		}

@@ -83,9 +83,9 @@ func lookStored(ctx context.Context, tx pgx.Tx, f eventstore.Flush) (map[entryKe
 		}
 		rows, err := tx.Query(ctx, `
 			SELECT e.tenant, e.id, e.position, e.recorded_at FROM auditlog.events e
-			WHERE e.id = ANY ($1::uuid[]) AND e.recorded_at >= $2 AND e.recorded_at < $3
+			WHERE e.shard = $4 AND e.id = ANY ($1::uuid[]) AND e.recorded_at >= $2 AND e.recorded_at < $3
 			UNION ALL
-			SELECT r.tenant, r.id, r.position, r.recorded_at FROM auditlog.removed r WHERE r.id = ANY ($1::uuid[])`, ids, window[0], window[1])
+			SELECT r.tenant, r.id, r.position, r.recorded_at FROM auditlog.removed r WHERE r.id = ANY ($1::uuid[])`, ids, window[0], window[1], f.Shard)
 		if err != nil {
 			return nil, err
 		}
