@@ -14,7 +14,10 @@ Exit codes: 0 done; 1 failed; 2 wrong use, or a setting out of its bounds; 3 don
 
 // commands is the command line.
 type commands struct {
-	Serve   serveCmd   `cmd:"" help:"Run the service: API, projections and workers in one process."`
+	Serve   serveCmd   `cmd:"" help:"Run the service: API, relay and projections in one process."`
+	API     apiCmd     `cmd:"" help:"Run the API alone, beside workers, on PostgreSQL and OpenSearch."`
+	Worker  workerCmd  `cmd:"" help:"Run relay and projections alone."`
+	Migrate migrateCmd `cmd:"" help:"Make or bring up to date the databases on PostgreSQL and the rights of their roles."`
 	Token   tokenCmd   `cmd:"" help:"Mint a token for development."`
 	Import  importCmd  `cmd:"" help:"Send files of audit records to a server; safe to repeat."`
 	Export  exportCmd  `cmd:"" help:"Fetch every matching entry from a server."`

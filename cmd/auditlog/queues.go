@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -37,7 +38,7 @@ func (f queueFlags) names() []string {
 func (f queueFlags) config(ctx context.Context) (sqs.Config, error) {
 	aws, err := sqs.LoadAWS(ctx)
 	if err != nil {
-		return sqs.Config{}, usage(err)
+		return sqs.Config{}, err
 	}
 	return sqs.Config{AWS: aws, Prefix: f.Prefix}, nil
 }
@@ -80,9 +81,9 @@ func (c *queuesEnsureCmd) Run(ctx context.Context, s streams) error {
 			case o.Made:
 				what = "made"
 			case len(o.Changed) > 0:
-				what = fmt.Sprintf("changed: %v", o.Changed)
+				what = "changed " + strings.Join(o.Changed, ", ")
 			}
-			if _, err := fmt.Fprintf(s.out, "%s %s\n", o.Queue, what); err != nil {
+			if _, err := fmt.Fprintf(s.out, "%s: %s\n", o.Queue, what); err != nil {
 				return err
 			}
 		}
@@ -92,10 +93,10 @@ func (c *queuesEnsureCmd) Run(ctx context.Context, s streams) error {
 
 type queuesShowCmd struct {
 	queueFlags `embed:""`
-	Dead       bool `help:"Print some of the dead letters too, with their reasons."`
+	Dead       bool `default:"true" negatable:"" help:"Print up to ten dead letters of each queue with their reasons, below the table."`
 }
 
-// Run prints a table. A missing queue makes it fail, after the table.
+// Run prints a table, then dead letters. A missing queue makes it fail, after that.
 func (c *queuesShowCmd) Run(ctx context.Context, s streams) error {
 	q, err := c.queues(ctx)
 	if err != nil {
@@ -103,7 +104,7 @@ func (c *queuesShowCmd) Run(ctx context.Context, s streams) error {
 	}
 	table := tabwriter.NewWriter(s.out, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(table, "QUEUE\tWAITING\tIN WORK\tDELAYED\tDEAD\tVISIBILITY\tTRIES")
-	lost := 0
+	lost, dead := 0, []string(nil)
 	for _, d := range c.names() {
 		state, err := q.Show(ctx, d)
 		if err != nil {
@@ -115,20 +116,22 @@ func (c *queuesShowCmd) Run(ctx context.Context, s streams) error {
 			continue
 		}
 		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%d\t%v\t%d\n", state.Queue, state.Waiting, state.InWork, state.Delayed, state.Dead, state.Visibility, state.MaxReceives)
+		if state.Dead > 0 {
+			dead = append(dead, d)
+		}
 	}
 	if err := table.Flush(); err != nil {
 		return err
 	}
+	if c.Dead {
+		for _, d := range dead {
+			if err := printDead(ctx, s.out, q, d); err != nil {
+				return err
+			}
+		}
+	}
 	if lost > 0 {
 		return errors.New("queues are missing: make them by `auditlog queues ensure`")
-	}
-	if !c.Dead {
-		return nil
-	}
-	for _, d := range c.names() {
-		if err := printDead(ctx, s.out, q, d); err != nil {
-			return err
-		}
 	}
 	return nil
 }

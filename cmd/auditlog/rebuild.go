@@ -44,7 +44,9 @@ func (c *rebuildCmd) rebuild(ctx context.Context, s streams, report func(app.Pro
 	if !errors.Is(err, syscall.ECONNREFUSED) {
 		return last, err
 	}
-	last, err = app.Rebuild(ctx, c.config(), c.logger(s.err), c.Projection, report)
+	cfg := c.config()
+	cfg.Duty = app.Offline
+	last, err = app.Rebuild(ctx, cfg, c.logger(s.err), c.Projection, report)
 	if errors.Is(err, app.ErrInUse) {
 		err = fmt.Errorf("%w, and its ops listener is not at %s: AUDITLOG_OPS_ADDR (--ops-addr)", err, c.OpsAddr)
 	}

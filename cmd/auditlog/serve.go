@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"strings"
 	"time"
@@ -15,24 +16,59 @@ import (
 )
 
 type serveCmd struct {
-	serviceFlags `embed:""`
-	Quickstart   bool `env:"AUDITLOG_QUICKSTART" help:"Create the tenant \"demo\" if it is not there, and print a token for each role and requests to paste."`
-	BenchNull    bool `hidden:"" help:"Add the route that bench compares with."`
+	apiFlags   `embed:""`
+	Workers    string `env:"AUDITLOG_WORKERS" default:"on" enum:"on,off" help:"Relay, projections, erasure and purge work in this process: ${enum} (${default}). While no process does it, reads do not see new entries."`
+	Quickstart bool   `env:"AUDITLOG_QUICKSTART" help:"Create the tenant \"demo\" if it is not there, and print a token for each role and requests to paste."`
 }
 
 // Run serves until a signal comes or a part fails.
 func (c *serveCmd) Run(ctx context.Context, s streams) error {
 	cfg := c.config()
-	cfg.BenchNull = c.BenchNull
+	cfg.WorkersOff = c.Workers == "off"
+	return serve(ctx, cfg, c.logger(s.err), func(a *app.App) error {
+		if !c.Quickstart {
+			return nil
+		}
+		return quickstart(ctx, a, s.out)
+	})
+}
+
+type apiCmd struct {
+	apiFlags `embed:""`
+}
+
+// Run answers requests until a signal comes or a part fails.
+func (c *apiCmd) Run(ctx context.Context, s streams) error {
+	cfg := c.config()
+	cfg.Duty = app.APIOnly
+	return serve(ctx, cfg, c.logger(s.err), nil)
+}
+
+type workerCmd struct {
+	dataFlags   `embed:""`
+	opsFlags    `embed:""`
+	Projections []string `env:"AUDITLOG_WORKER_PROJECTIONS" placeholder:"NAME" help:"Projections that this process applies: search, stats, find, forget (all). Others need workers of their own."`
+	logFlags    `embed:""`
+}
+
+// Run works until a signal comes or a part fails.
+func (c *workerCmd) Run(ctx context.Context, s streams) error {
+	cfg := c.config()
+	cfg.Duty, cfg.Only, cfg.OpsAddr, cfg.Drain = app.WorkersOnly, c.Projections, c.OpsAddr, c.Drain
+	return serve(ctx, cfg, c.logger(s.err), nil)
+}
+
+// serve runs a process of the service. started, when not nil, is called once it is up.
+func serve(ctx context.Context, cfg app.Config, log *slog.Logger, started func(*app.App) error) error {
 	if err := cfg.Validate(); err != nil {
 		return usage(err)
 	}
-	a, err := app.Start(ctx, cfg, c.logger(s.err))
+	a, err := app.Start(ctx, cfg, log)
 	if err != nil {
 		return err
 	}
-	if c.Quickstart {
-		err = quickstart(ctx, a, s.out)
+	if started != nil {
+		err = started(a)
 	}
 	if err == nil {
 		err = a.Wait(ctx)

@@ -9,12 +9,12 @@ import (
 )
 
 type tokenCmd struct {
-	dataFlags `embed:""`
-	Roles     []string      `required:"" placeholder:"ROLE" help:"Roles, separated by commas: admin (of the platform), tenant_admin, auditor, writer, reader."`
-	Tenant    string        `placeholder:"ID" help:"Tenant that the token is for; every role but admin needs one."`
-	Sub       string        `default:"developer" placeholder:"NAME" help:"Who the token speaks for (${default})."`
-	TTL       time.Duration `name:"ttl" default:"1h" placeholder:"TIME" help:"How long it is good for (${default}; at most 24h)."`
-	Rights    []string      `placeholder:"RIGHT" help:"Rights beside the roles: export lets a reader export."`
+	secretFlags `embed:""`
+	Roles       []string      `required:"" placeholder:"ROLE" help:"Roles, separated by commas: admin (of the platform), tenant_admin, auditor, writer, reader."`
+	Tenant      string        `placeholder:"ID" help:"Tenant that the token is for; every role but admin needs one."`
+	Sub         string        `default:"developer" placeholder:"NAME" help:"Who the token speaks for (${default})."`
+	TTL         time.Duration `name:"ttl" default:"1h" placeholder:"TIME" help:"How long it is good for (${default}; at most 24h)."`
+	Rights      []string      `placeholder:"RIGHT" help:"Rights beside the roles: export lets a reader export."`
 }
 
 const maxTTL = 24 * time.Hour

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"auditlog/command"
@@ -27,15 +28,16 @@ type App struct {
 	meters *meters
 	failed chan error // the first part that ended by itself
 
-	public, ops net.Listener
-	files       *files
-	appender    *command.Appender
+	public, ops net.Listener // public is nil for workers alone
+	parts       *parts
+	appender    *command.Appender // nil for workers alone, as the next two
 	commands    *command.Commands
-	live        *stage    // the feed
-	pipeline    *pipeline // nil with WorkersOff
 	server      *httpapi.Server
+	live        *stage    // the feed
+	pipeline    *pipeline // nil for requests alone
 	opsServer   *http.Server
 	serving     *stage
+	draining    atomic.Bool
 
 	stopping sync.Once
 	stopped  error
@@ -56,34 +58,36 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (_ *App, err error
 	if err := a.listen(ctx); err != nil {
 		return nil, err
 	}
-	if a.files, err = openFiles(ctx, a.cfg, log); err != nil {
-		return nil, err
-	}
-	if a.secret, err = a.cfg.SigningSecret(); err != nil {
+	if a.parts, err = openParts(ctx, a.cfg, log); err != nil {
 		return nil, err
 	}
 	if a.cfg.KeysRestored {
-		if err := a.files.startEpochs(ctx); err != nil {
+		if err := a.parts.startEpochs(ctx); err != nil {
 			return nil, err
 		}
 	}
-	if !a.cfg.WorkersOff {
-		if a.pipeline, err = startPipeline(a.files, log, a.meters, failed); err != nil {
+	if a.cfg.works() {
+		if a.pipeline, err = startPipeline(ctx, a.parts, a.cfg, log, a.meters, failed); err != nil {
 			return nil, err
 		}
 	}
-	if err := a.serve(); err != nil {
-		return nil, err
+	if a.cfg.serves() {
+		if err := a.serve(); err != nil {
+			return nil, err
+		}
 	}
-	log.InfoContext(ctx, "ready", "addr", a.Addr(), "ops_addr", a.OpsAddr(), "data_dir", a.cfg.DataDir)
+	a.serveOps()
+	log.InfoContext(ctx, "ready", a.cfg.Parts.describe("addr", a.Addr(), "ops_addr", a.OpsAddr())...)
 	return a, nil
 }
 
 // listen takes the ports first, so that a taken one is told before anything is made.
 func (a *App) listen(ctx context.Context) (err error) {
 	var lc net.ListenConfig
-	if a.public, err = lc.Listen(ctx, "tcp", a.cfg.Addr); err != nil {
-		return fmt.Errorf("%s: %w", setAddr, err)
+	if a.cfg.serves() {
+		if a.public, err = lc.Listen(ctx, "tcp", a.cfg.Addr); err != nil {
+			return fmt.Errorf("%s: %w", setAddr, err)
+		}
 	}
 	if a.ops, err = lc.Listen(ctx, "tcp", a.cfg.OpsAddr); err != nil {
 		return fmt.Errorf("%s: %w", setOps, err)
@@ -92,8 +96,11 @@ func (a *App) listen(ctx context.Context) (err error) {
 }
 
 // serve makes both sides and puts HTTP before them.
-func (a *App) serve() error {
-	f := a.files
+func (a *App) serve() (err error) {
+	p := a.parts
+	if a.secret, err = a.cfg.SigningSecret(); err != nil {
+		return err
+	}
 	verifier, err := auth.NewHS256(a.secret, a.cfg.JWTIssuer, nil)
 	if err != nil {
 		return err
@@ -102,26 +109,34 @@ func (a *App) serve() error {
 	if err != nil {
 		return err
 	}
-	a.appender = command.NewAppender(f.store, f.store.Shards(), command.AppenderOptions{QueueEntries: a.cfg.QueueEntries, Observer: a.meters})
-	a.commands = command.New(f.store, f.store, f.ring, a.appender, command.Options{RetentionFloor: a.cfg.RetentionFloor})
-	live := feed.New(f.store, f.opener(), feed.Options{Log: a.log})
+	a.appender = command.NewAppender(p.store, p.store.Shards(), command.AppenderOptions{QueueEntries: a.cfg.QueueEntries, Observer: a.meters})
+	a.commands = command.New(p.store, p.lifecycle, p.ring, a.appender, command.Options{RetentionFloor: a.cfg.RetentionFloor})
+	live := feed.New(p.store, p.opener(), feed.Options{Log: a.log})
 	a.live.run("live feed", live.Run)
-	queries := query.New(f.store, f.opener(), f.search, f.stats, live, cursors, query.Options{})
+	queries := query.New(p.store, p.opener(), p.search, p.stats, live, cursors, query.Options{})
 	a.server = httpapi.New(
-		httpapi.Deps{Commands: a.commands, Queries: queries, Tenants: f.store, Verifier: verifier, Log: a.log, Metrics: a.meters.registry},
+		httpapi.Deps{Commands: a.commands, Queries: queries, Tenants: p.store, Verifier: verifier, Log: a.log, Metrics: a.meters.registry},
 		httpapi.Config{Origins: a.cfg.Origins, BenchNull: a.cfg.BenchNull, Version: a.cfg.Version},
 	)
+	a.serving.run("public listener", func(context.Context) error { return a.server.Serve(a.public) })
+	return nil
+}
+
+func (a *App) serveOps() {
 	a.opsServer = &http.Server{
 		Handler: a.opsHandler(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute,
 		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
 	}
-	a.serving.run("public listener", func(context.Context) error { return a.server.Serve(a.public) })
 	a.serving.run("ops listener", func(context.Context) error { return a.opsServer.Serve(a.ops) })
-	return nil
 }
 
-// Addr is the public listener's address, host:port.
-func (a *App) Addr() string { return a.public.Addr().String() }
+// Addr is the public listener's address, host:port; "" for workers alone.
+func (a *App) Addr() string {
+	if a.public == nil {
+		return ""
+	}
+	return a.public.Addr().String()
+}
 
 // OpsAddr is the ops listener's address, host:port.
 func (a *App) OpsAddr() string { return a.ops.Addr().String() }
@@ -150,6 +165,7 @@ func (a *App) stop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, a.cfg.Drain)
 	defer cancel()
 	var all []error
+	a.draining.Store(true)
 	if a.server != nil {
 		all = append(all, a.server.Shutdown(ctx))
 	}
@@ -171,15 +187,15 @@ func (a *App) stop(ctx context.Context) error {
 		}
 	}
 	all = append(all, a.serving.stop(ctx))
-	if a.files != nil {
-		all = append(all, a.files.close())
+	if a.parts != nil {
+		all = append(all, a.parts.close())
 	}
 	return errors.Join(all...)
 }
 
 // EnsureTenant is the tenant of that slug, created when there is none.
 func (a *App) EnsureTenant(ctx context.Context, slug, name string) (eventstore.Tenant, error) {
-	t, err := a.files.store.TenantBySlug(ctx, slug)
+	t, err := a.parts.store.TenantBySlug(ctx, slug)
 	if !fault.Is(err, fault.NotFound) {
 		return t, err
 	}

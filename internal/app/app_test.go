@@ -107,7 +107,7 @@ func (s *service) fill(entries int) int64 {
 			s.call(http.MethodDelete, "/api/v1/logs/"+item.ID, `{"reason":"asked for"}`, http.StatusAccepted, nil)
 		}
 	}
-	head, err := s.files.store.Head(s.t.Context(), s.tenant.ID)
+	head, err := s.parts.store.Head(s.t.Context(), s.tenant.ID)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -117,7 +117,7 @@ func (s *service) fill(entries int) int64 {
 // settled waits until every projection has the whole log.
 func (s *service) settled() {
 	s.t.Helper()
-	f := s.files
+	f := s.parts
 	deadline := time.Now().Add(30 * time.Second)
 	for _, p := range []interface {
 		Visible(context.Context, eventstore.Shard) (eventstore.Offset, error)
@@ -181,7 +181,7 @@ func TestProjectionsComeBackFromTheStore(t *testing.T) {
 	s = start(t, dir, &log)
 	same(t, s.dumps(), before)
 	for _, name := range Rebuildable {
-		if last, err := s.files.rebuild(t.Context(), name, func(Progress) {}); err != nil || !last.Equal {
+		if last, err := s.parts.rebuild(t.Context(), name, func(Progress) {}); err != nil || !last.Equal {
 			t.Errorf("rebuild of %s under the running service: %+v, %v", name, last, err)
 		}
 	}
@@ -274,7 +274,7 @@ func TestOpsListener(t *testing.T) {
 // What fails to start leaves nothing behind: the same data dir and port serve at once.
 func TestAFailedStartLeavesNothing(t *testing.T) {
 	dir := t.TempDir()
-	cfg := Config{Addr: "127.0.0.1:0", OpsAddr: "127.0.0.1:0", DataDir: dir, Keys: filepath.Join(dir, "file", "keys")}
+	cfg := Config{Addr: "127.0.0.1:0", OpsAddr: "127.0.0.1:0", DataDir: dir, Parts: Parts{Keys: Secret(filepath.Join(dir, "file", "keys"))}}
 	if err := os.WriteFile(filepath.Join(dir, "file"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,7 +17,8 @@ type Config struct {
 	Addr    string // AUDITLOG_ADDR: public listener; default 127.0.0.1:8080, port 0 takes a free one
 	OpsAddr string // AUDITLOG_OPS_ADDR: ops listener; default 127.0.0.1:9090, port 0 takes a free one
 	DataDir string // AUDITLOG_DATA_DIR; default ./data
-	Keys    string // AUDITLOG_KEYS: folder of the keyring; default keys in the data dir
+
+	Parts Parts // where data lies; default all in the data dir
 
 	JWTSecret Secret // AUDITLOG_JWT_SECRET: at least 32 bytes; default: generated in the data dir
 	JWTIssuer string // AUDITLOG_JWT_ISSUER; default auditlog
@@ -29,10 +30,26 @@ type Config struct {
 
 	KeysRestored bool // AUDITLOG_KEYS_RESTORED: the keyring came from a backup, so every tenant starts a new key epoch
 
-	WorkersOff bool // AUDITLOG_WORKERS=off: no relay, projections, erasure or purge work in this process
-	BenchNull  bool // adds the route that `auditlog bench` compares with
+	Duty       Duty     // what this process does; default Both
+	WorkersOff bool     // AUDITLOG_WORKERS=off: Both without workers, for a while
+	Only       []string // AUDITLOG_WORKER_PROJECTIONS: those that this process applies; default all
+	BenchNull  bool     // adds the route that `auditlog bench` compares with
 	Version    string
 }
+
+// Duty is what a process of a service does.
+type Duty string
+
+// The duties. Several processes share the parts of one service, each with a duty of its own.
+const (
+	Both        Duty = ""        // requests and workers
+	APIOnly     Duty = "api"     // requests alone: no relay, projections, erasure or purge work
+	WorkersOnly Duty = "worker"  // all but requests; the ops listener remains
+	Offline     Duty = "offline" // one piece of work on the parts, e.g. a rebuild
+)
+
+func (c Config) serves() bool { return c.Duty == Both || c.Duty == APIOnly }
+func (c Config) works() bool  { return c.Duty == WorkersOnly || c.Duty == Both && !c.WorkersOff }
 
 // Secret is a text that no log and no message shows.
 type Secret string
@@ -53,12 +70,12 @@ const (
 	setAddr    = "AUDITLOG_ADDR (--addr)"
 	setOps     = "AUDITLOG_OPS_ADDR (--ops-addr)"
 	setDataDir = "AUDITLOG_DATA_DIR (--data-dir)"
-	setKeys    = "AUDITLOG_KEYS (--keys)"
 	setSecret  = "AUDITLOG_JWT_SECRET (--jwt-secret)"
 	setOrigins = "AUDITLOG_ORIGINS (--origins)"
 	setFloor   = "AUDITLOG_RETENTION_FLOOR (--retention-floor)"
 	setDrain   = "AUDITLOG_DRAIN (--drain)"
 	setQueue   = "AUDITLOG_QUEUE_ENTRIES (--queue-entries)"
+	setOnly    = "AUDITLOG_WORKER_PROJECTIONS (--projections)"
 )
 
 // Bounds of settings.
@@ -77,9 +94,7 @@ func (c Config) withDefaults() Config {
 			*f.field = f.value
 		}
 	}
-	if c.Keys == "" {
-		c.Keys = filepath.Join(c.DataDir, "keys")
-	}
+	c.Parts = c.Parts.withDefaults(c.DataDir)
 	if c.RetentionFloor == 0 {
 		c.RetentionFloor = 90 * 24 * time.Hour
 	}
@@ -106,9 +121,6 @@ func (c Config) Validate() error {
 			complain(setting, "the port must be a number from 0 to 65535")
 		}
 	}
-	if strings.Contains(c.Keys, "://") {
-		complain(setKeys, "must be a folder; key stores of other kinds are not in this version")
-	}
 	if c.JWTSecret != "" && len(c.JWTSecret) < auth.MinSecret {
 		complain(setSecret, "has %d bytes; it needs at least %d", len(c.JWTSecret), auth.MinSecret)
 	}
@@ -124,5 +136,30 @@ func (c Config) Validate() error {
 	if err := (httpapi.Config{Origins: c.Origins}).Validate(); err != nil {
 		complain(setOrigins, "%w", err)
 	}
+	c.Parts.complain(complain)
+	c.complainAboutSharing(complain)
 	return errors.Join(all...)
+}
+
+// complainAboutSharing tells what keeps several processes from being one service.
+func (c Config) complainAboutSharing(complain func(setting, format string, args ...any)) {
+	if c.Duty == APIOnly || c.Duty == WorkersOnly {
+		if c.Parts.embeddedStore() {
+			complain(setStore, "is in the data dir of one process; a process of its own for %ss needs PostgreSQL, postgres://…", c.Duty)
+		}
+		if c.Parts.embeddedSearch() {
+			complain(setSearch, "is in the data dir of one process; a process of its own for %ss needs OpenSearch, http://…", c.Duty)
+		}
+	}
+	if !c.Parts.embeddedStore() && c.serves() && c.JWTSecret == "" {
+		complain(setSecret, "must be given: all processes on one database share it")
+	}
+	for _, name := range c.Only {
+		if !slices.Contains(Projections, name) {
+			complain(setOnly, "%q is none of %s", name, strings.Join(Projections, ", "))
+		}
+	}
+	if len(c.Only) > 0 && c.Parts.Bus != SQS {
+		complain(setOnly, "needs %s to be %s: in one process every projection gets the relay's events", setBus, SQS)
+	}
 }

@@ -60,5 +60,5 @@ func flock(ctx context.Context, f *os.File) error {
 
 func (d *dataDir) file(name string) string { return filepath.Join(d.path, name) }
 
-// close gives the lock back.
-func (d *dataDir) close() error { return d.lock.Close() }
+// Close gives the lock back.
+func (d *dataDir) Close() error { return d.lock.Close() }

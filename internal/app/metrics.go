@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"strconv"
 	"time"
 
@@ -24,6 +25,7 @@ type meters struct {
 	swept    *prometheus.CounterVec
 	lag      *prometheus.GaugeVec
 	sent     *prometheus.CounterVec
+	poison   *prometheus.CounterVec
 	purged   prometheus.Counter
 }
 
@@ -46,6 +48,7 @@ func newMeters() *meters {
 		failures: counter("auditlog_projection_failures_total", "Envelopes that could not be applied or sent, each try."),
 		parked:   counter("auditlog_projection_parked_events_total", "Events set aside because they can never be applied."),
 		swept:    counter("auditlog_projection_swept_events_total", "Events that the sweeper brought."),
+		poison:   counter("auditlog_bus_poison_messages_total", "Messages that the bus set aside because they can never be read or applied."),
 		sent:     counter("auditlog_relay_published_events_total", "Events that the bus took."),
 		lag: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "auditlog_projection_lag_events", Help: "Events between a shard's head and the projection's cursor, at the last sweep.",
@@ -53,7 +56,7 @@ func newMeters() *meters {
 		purged: prometheus.NewCounter(prometheus.CounterOpts{Name: "auditlog_purged_events_total", Help: "Events removed by retention."}),
 	}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		m.waiting, m.flushes, m.flushed, m.applied, m.failures, m.parked, m.swept, m.lag, m.sent, m.purged)
+		m.waiting, m.flushes, m.flushed, m.applied, m.failures, m.parked, m.swept, m.lag, m.sent, m.poison, m.purged)
 	return m
 }
 
@@ -92,5 +95,10 @@ func (m *meters) published(d string, events int, _ time.Duration) {
 }
 
 func (m *meters) publishFailed(d string, _ error) { m.failures.WithLabelValues(d).Inc() }
+
+// poisoned counts what a bus set aside.
+func (m *meters) poisoned(_ context.Context, destination, _ string, _ []byte) {
+	m.poison.WithLabelValues(destination).Inc()
+}
 
 func (m *meters) removed(events int) { m.purged.Add(float64(events)) }

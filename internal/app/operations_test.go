@@ -35,7 +35,7 @@ func TestRestoredKeysAreUsedOnce(t *testing.T) {
 	restored := &service{App: a, t: t, tenant: s.tenant, token: s.token}
 	t.Cleanup(restored.stop)
 	restored.fill(5)
-	events, err := a.files.store.ReadTenant(t.Context(), s.tenant.ID, 0, 1000)
+	events, err := a.parts.store.ReadTenant(t.Context(), s.tenant.ID, 0, 1000)
 	if err != nil || len(events) < 16 {
 		t.Fatalf("%d events, %v", len(events), err)
 	}
@@ -74,7 +74,7 @@ func TestParkedRangesAreListedAndReplayed(t *testing.T) {
 	s.fill(3)
 	s.settled()
 	parked := projection.Parked{Destination: "stats", Range: projection.Range{From: 1, To: 2}, Reason: "a defect since mended", At: eventstore.MicrosOf(time.Now())}
-	if err := s.files.relay.Park(t.Context(), parked); err != nil {
+	if err := s.parts.relay.Park(t.Context(), parked); err != nil {
 		t.Fatal(err)
 	}
 	var list struct{ Items []parkedRange }

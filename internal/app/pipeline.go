@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 
 	"auditlog/projection"
@@ -12,44 +13,86 @@ import (
 	"auditlog/projection/relay"
 	"auditlog/transport/bus"
 	"auditlog/transport/bus/inproc"
+	"auditlog/transport/bus/sqs"
 )
 
 // pipeline is the way of events from the store to the projections.
 type pipeline struct {
 	runners []*projection.Runner
 	relay   *stage
-	bus     *inproc.Bus
+	bus     bus.Bus
 	busRun  *stage
-	workers *stage // sweepers of the runners, and the janitor
+	workers *stage                      // sweepers of the runners, and the janitor
+	queues  func(context.Context) error // tells whether the queues are there; nil: the bus is part of the process
 }
 
 // startPipeline starts it from its end: what applies envelopes first, what sends them last.
-func startPipeline(f *files, log *slog.Logger, m *meters, failed chan error) (*pipeline, error) {
-	projectors := []projection.Projector{f.search, f.stats, f.find, f.forget}
-	b, err := inproc.New(f.store, bus.RouterOptions{Log: log})
-	if err != nil {
+func startPipeline(ctx context.Context, parts *parts, cfg Config, log *slog.Logger, m *meters, failed chan error) (*pipeline, error) {
+	p := &pipeline{workers: newStage(failed), busRun: newStage(failed), relay: newStage(failed)}
+	destinations, o := Projections, projection.RunnerOptions{Hooks: m.hooks(), Log: log, Shared: !cfg.Parts.embeddedStore()}
+	var err error
+	if p.bus, err = openBus(ctx, parts.store, cfg.Parts, m, log); err != nil {
 		return nil, err
 	}
-	p := &pipeline{bus: b, workers: newStage(failed), busRun: newStage(failed), relay: newStage(failed)}
-	names := make([]string, len(projectors))
-	for i, projector := range projectors {
-		names[i] = projector.Name()
-		r := projection.NewRunner(projector, f.store, f.relay, projection.RunnerOptions{Hooks: m.hooks(), Log: log})
+	if cfg.Parts.Bus == SQS {
+		p.queues = queuesAnswer(cfg)
+	}
+	for _, projector := range parts.projectors(cfg.Only) {
+		r := projection.NewRunner(projector, parts.store, parts.relay, o)
 		p.runners = append(p.runners, r)
-		b.Subscribe(r.Name(), r.Handle)
+		p.bus.Subscribe(r.Name(), r.Handle)
 		p.workers.run("projection "+r.Name(), r.Run)
 	}
-	janitor := forget.NewJanitor(f.store, f.store, f.ring, forget.JanitorOptions{Log: log, Removed: m.removed})
-	p.workers.run("janitor", janitor.Run)
-	p.busRun.run("bus", b.Run)
-	select {
-	case <-b.Running():
-	case err := <-failed:
-		return nil, errors.Join(err, p.stop(context.Background()))
+	janitor := forget.NewJanitor(parts.store, parts.lifecycle, parts.ring, forget.JanitorOptions{Log: log, Removed: m.removed})
+	p.workers.run("janitor", func(ctx context.Context) error { return parts.alone(ctx, janitor.Run) })
+	p.busRun.run("bus", p.bus.Run)
+	if cfg.Parts.Bus == InProcess { // whoever sends before it runs is refused; a queue takes messages at any time
+		select {
+		case <-p.bus.Running():
+		case err := <-failed:
+			return nil, errors.Join(err, p.stop(context.WithoutCancel(ctx)))
+		}
 	}
-	r := relay.New(f.store, b, f.relay, names, relay.Options{Log: log, Published: m.published, Failed: m.publishFailed})
+	r := relay.New(parts.store, p.bus, parts.relay, destinations, relay.Options{Log: log, Lease: parts.lease, Published: m.published, Failed: m.publishFailed})
 	p.relay.run("relay", r.Run)
 	return p, nil
+}
+
+// openBus makes the bus that the configuration names. It need not answer yet.
+func openBus(ctx context.Context, source projection.Source, cfg Parts, m *meters, log *slog.Logger) (bus.Bus, error) {
+	o := bus.RouterOptions{Log: log, OnPoison: m.poisoned}
+	if cfg.Bus == InProcess {
+		return inproc.New(source, o)
+	}
+	b, err := sqs.Open(ctx, source, sqs.Config{Prefix: cfg.QueuePrefix, Log: log}, o)
+	return b, named(setBus, err)
+}
+
+// queuesAnswer makes the check of the queues that this process reads.
+func queuesAnswer(cfg Config) func(context.Context) error {
+	return func(ctx context.Context) error {
+		aws, err := sqs.LoadAWS(ctx)
+		if err != nil {
+			return err
+		}
+		q, err := sqs.NewQueues(sqs.Config{AWS: aws, Prefix: cfg.Parts.QueuePrefix})
+		if err != nil {
+			return err
+		}
+		for _, d := range Projections {
+			if len(cfg.Only) > 0 && !slices.Contains(cfg.Only, d) {
+				continue
+			}
+			state, err := q.Show(ctx, d)
+			if err != nil {
+				return err
+			}
+			if state.Missing {
+				return fmt.Errorf("the queue %s is missing: make it by `auditlog queues ensure`", state.Queue)
+			}
+		}
+		return nil
+	}
 }
 
 // stop ends it with the flow: nothing is sent any more, what was sent is applied, then the rest ends. What the

@@ -29,36 +29,33 @@ var Rebuildable = []string{"search", "stats", "find"}
 var ErrNoProjection = errors.New("projection must be search, stats or find")
 
 // rebuild makes a new generation of a projection beside the live one and swaps. report is told how far it is.
-func (f *files) rebuild(ctx context.Context, name string, report func(Progress)) (Progress, error) {
+func (p *parts) rebuild(ctx context.Context, name string, report func(Progress)) (Progress, error) {
 	step := func(done, head eventstore.Offset) { report(Progress{Done: int64(done), Head: int64(head)}) }
 	switch name {
 	case "search":
-		r, err := f.search.Rebuild(ctx, func(_ eventstore.Shard, done, head eventstore.Offset) { step(done, head) })
-		return Progress{
-			Equal: len(r.Differences) == 0, Detail: fmt.Sprintf("%d documents, %d differ from the old ones", r.Documents, len(r.Differences)),
-		}, err
+		return p.search.remake(ctx, step)
 	case "stats", "find":
-		rebuild := f.stats.Rebuild
+		rebuild := p.stats.Rebuild
 		if name == "find" {
-			rebuild = f.find.Rebuild
+			rebuild = p.find.Rebuild
 		}
-		r, err := rebuild(ctx, f.store, step)
+		r, err := rebuild(ctx, p.store, step)
 		return Progress{Equal: r.Equal, Detail: fmt.Sprintf("%d events", r.Events)}, err
 	}
 	return Progress{}, ErrNoProjection
 }
 
-// Rebuild rebuilds a projection of a data dir that no process uses (else ErrInUse).
+// Rebuild rebuilds a projection, beside whatever processes run; of a data dir, one that no process uses (else ErrInUse).
 func Rebuild(ctx context.Context, cfg Config, log *slog.Logger, name string, report func(Progress)) (last Progress, err error) {
 	if err := cfg.Validate(); err != nil {
 		return last, err
 	}
-	f, err := openFiles(ctx, cfg.withDefaults(), log)
+	p, err := openParts(ctx, cfg.withDefaults(), log)
 	if err != nil {
 		return last, err
 	}
-	defer func() { err = errors.Join(err, f.close()) }()
-	last, err = f.rebuild(ctx, name, report)
+	defer func() { err = errors.Join(err, p.close()) }()
+	last, err = p.rebuild(ctx, name, report)
 	last.Finished = err == nil
 	return last, err
 }
@@ -67,11 +64,11 @@ func Rebuild(ctx context.Context, cfg Config, log *slog.Logger, name string, rep
 func (a *App) Dump(ctx context.Context, name string, w io.Writer) error {
 	switch name {
 	case "search":
-		return a.files.search.Dump(ctx, w)
+		return a.parts.search.dump(ctx, w)
 	case "stats":
-		return a.files.stats.Dump(ctx, w)
+		return a.parts.stats.Dump(ctx, w)
 	case "find":
-		return a.files.find.Dump(ctx, w)
+		return a.parts.find.Dump(ctx, w)
 	}
 	return ErrNoProjection
 }
@@ -86,7 +83,7 @@ func (a *App) serveRebuild(w http.ResponseWriter, r *http.Request) {
 		_ = lines.Encode(p) // a client that left ends the context
 		_ = http.NewResponseController(w).Flush()
 	}
-	last, err := a.files.rebuild(r.Context(), name, send)
+	last, err := a.parts.rebuild(r.Context(), name, send)
 	switch {
 	case errors.Is(err, ErrNoProjection):
 		w.WriteHeader(http.StatusUnprocessableEntity)
