@@ -44,13 +44,40 @@ func open(tb testing.TB, address string) *pgstate.State {
 	return s
 }
 
+// empties is a database whose state is empty again for each case.
+func empties(t *testing.T) (empty func(tb testing.TB) (address string)) {
+	owner := pgtest.Database(t)
+	address := prepare(t, owner)
+	return func(tb testing.TB) string {
+		exec(tb, owner, `
+			TRUNCATE auditlog_search.generations CASCADE;
+			INSERT INTO auditlog_search.generations (gen, live) VALUES (1, true);
+			UPDATE auditlog_search.last_generation SET gen = 1`)
+		return address
+	}
+}
+
+func exec(tb testing.TB, address, sql string) {
+	tb.Helper()
+	conn, err := pgx.Connect(tb.Context(), address)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer conn.Close(tb.Context())
+	if _, err := conn.Exec(tb.Context(), sql); err != nil {
+		tb.Fatal(err)
+	}
+}
+
 func TestSuite(t *testing.T) {
-	statetest.Run(t, func(tb testing.TB) opensearch.State { return open(tb, prepare(tb, pgtest.Database(tb))) })
+	empty := empties(t)
+	statetest.Run(t, func(tb testing.TB) opensearch.State { return open(tb, empty(tb)) })
 }
 
 func TestSharedSuite(t *testing.T) {
+	empty := empties(t)
 	statetest.RunShared(t, func(tb testing.TB) [2]opensearch.State {
-		address := prepare(tb, pgtest.Database(tb))
+		address := empty(tb)
 		return [2]opensearch.State{open(tb, address), open(tb, address)}
 	})
 }
@@ -61,14 +88,7 @@ func TestOpenRefusesASchemaThatDoesNotFit(t *testing.T) {
 		t.Errorf("an empty database: %v", err)
 	}
 	address := prepare(t, owner)
-	conn, err := pgx.Connect(t.Context(), owner)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(t.Context())
-	if _, err := conn.Exec(t.Context(), `INSERT INTO auditlog_search.schema_versions (version_id, is_applied) VALUES (999, true)`); err != nil {
-		t.Fatal(err)
-	}
+	exec(t, owner, `INSERT INTO auditlog_search.schema_versions (version_id, is_applied) VALUES (999, true)`)
 	if _, err := pgstate.Open(t.Context(), address); !errors.Is(err, pgdb.ErrNewer) {
 		t.Errorf("a newer schema: %v", err)
 	}
