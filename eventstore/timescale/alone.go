@@ -37,7 +37,7 @@ func (l *Lifecycle) aloneOnce(ctx context.Context, f func(context.Context) error
 	session := conn.Hijack() // the lock must not go back to the pool with it
 	defer func() { _ = session.Close(context.WithoutCancel(ctx)) }()
 	var alone bool
-	if err := session.QueryRow(ctx, `SELECT pg_try_advisory_lock(7402, 6)`).Scan(&alone); err != nil || !alone {
+	if err := session.QueryRow(ctx, `SELECT pg_try_advisory_lock(7402, 7)`).Scan(&alone); err != nil || !alone {
 		return errNotAlone
 	}
 	held, lose := context.WithCancelCause(ctx)

@@ -35,7 +35,7 @@ func TestAlone(t *testing.T) {
 	admin := connect(t, w.owner)
 	if _, err := admin.Exec(ctx, `
 		SELECT pg_terminate_backend(pid) FROM pg_locks
-		WHERE locktype = 'advisory' AND classid = 7402 AND objid = 6 AND granted
+		WHERE locktype = 'advisory' AND classid = 7402 AND objid = 7 AND granted
 			AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`); err != nil {
 		t.Fatal(err)
 	}

@@ -9,7 +9,6 @@ import (
 	"sync"
 
 	"auditlog/projection"
-	"auditlog/projection/forget"
 	"auditlog/projection/relay"
 	"auditlog/transport/bus"
 	"auditlog/transport/bus/inproc"
@@ -22,7 +21,7 @@ type pipeline struct {
 	relay   *stage
 	bus     bus.Bus
 	busRun  *stage
-	workers *stage                      // sweepers of the runners, and the janitor
+	workers *stage                      // sweepers of the runners, and chores
 	queues  func(context.Context) error // tells whether the queues are there; nil: the bus is part of the process
 }
 
@@ -43,8 +42,7 @@ func startPipeline(ctx context.Context, parts *parts, cfg Config, log *slog.Logg
 		p.bus.Subscribe(r.Name(), r.Handle)
 		p.workers.run("projection "+r.Name(), r.Run)
 	}
-	janitor := forget.NewJanitor(parts.store, parts.lifecycle, parts.ring, forget.JanitorOptions{Log: log, Removed: m.removed})
-	p.workers.run("janitor", func(ctx context.Context) error { return parts.alone(ctx, janitor.Run) })
+	p.workers.run("chores", func(ctx context.Context) error { return runChores(ctx, parts, m, log) })
 	p.busRun.run("bus", p.bus.Run)
 	if cfg.Parts.Bus == InProcess { // whoever sends before it runs is refused; a queue takes messages at any time
 		select {
