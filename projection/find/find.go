@@ -1,7 +1,7 @@
 // Package find tells at which positions of a tenant's log an actor or a data subject occurs. It gives stats
 // the names behind its actor tokens; its rows of subjects are what an erasure by subject will be made from.
 //
-// The file find-<n>.db holds keyed tokens and positions, no plaintext. An erasure deletes the rows of its entry and a
+// Its tables hold keyed tokens and positions, no plaintext. An erasure deletes the rows of its entry and a
 // purge those at or below its end, whatever order events come in; a token goes with its last row.
 package find
 
@@ -18,7 +18,6 @@ import (
 	"auditlog/eventstore"
 	"auditlog/internal/entry"
 	"auditlog/internal/sqlitedb"
-	"auditlog/migrations"
 	"auditlog/projection/readmodel"
 	"auditlog/projection/sqlbulk"
 )
@@ -30,12 +29,12 @@ const (
 )
 
 // Projection is the projector "find" and answers Positions.
-type Projection struct{ *readmodel.Live[*file] }
+type Projection struct{ *readmodel.Live[*tables] }
 
 // Open opens the projection in its home.
 func Open(ctx context.Context, home readmodel.Home, deps readmodel.Deps, log *slog.Logger) (*Projection, error) {
-	live, err := readmodel.OpenLive(ctx, home, "find", log, func(ctx context.Context, path string) (*file, error) {
-		return openFile(ctx, path, deps)
+	live, err := readmodel.OpenLive(ctx, home, "find", log, func(ctx context.Context, at readmodel.Place) (*tables, error) {
+		return openTables(ctx, at, deps)
 	})
 	if err != nil {
 		return nil, err
@@ -45,7 +44,7 @@ func Open(ctx context.Context, home readmodel.Home, deps readmodel.Deps, log *sl
 
 // Positions is the page of at most limit positions above after, ascending, of entries that carry the token.
 func (p *Projection) Positions(ctx context.Context, tenant eventstore.TenantID, label string, token [32]byte, after eventstore.Position, limit int) (at []eventstore.Position, err error) {
-	err = p.Use(func(live *file) (err error) {
+	err = p.Use(ctx, func(live *tables) (err error) {
 		at, err = live.positions(ctx, tenant, label, token, after, limit)
 		return err
 	})
@@ -54,61 +53,72 @@ func (p *Projection) Positions(ctx context.Context, tenant eventstore.TenantID, 
 
 // Dump writes all rows in a canonical order.
 func (p *Projection) Dump(ctx context.Context, w io.Writer) error {
-	return p.Use(func(live *file) error { return live.Digest(ctx, w) })
+	return p.Print(ctx, w, func(live *tables, w io.Writer) error { return live.Digest(ctx, w) })
 }
 
-// file is one generation.
-type file struct {
-	*readmodel.File
+// tables are one generation.
+type tables struct {
+	*readmodel.Tables
 	opener  entry.Opener
-	token   *sql.Stmt // prepared on the writing connection, like the next two
+	rows    rows
 	hits    *sqlbulk.Insert
 	entries *sqlbulk.Insert
-	numbers readmodel.Numbers[tokenKey]
 }
 
-// tokenKey is a token of a tenant, by its number in the file.
-type tokenKey struct {
-	tenant int64
-	label  string
-	token  [32]byte
+// rows is what differs between the homes: how tokens get their numbers, and how many rows go at once.
+type rows interface {
+	// number fills in the numbers of a tenant's tokens, which it makes when they are new.
+	number(ctx context.Context, tx *sql.Tx, tenant int64, wanted []*token) error
+	// remove deletes rows of a tenant from both tables, and the tokens that are left without any.
+	remove(ctx context.Context, tx *sql.Tx, tenant int64, doomed []row) error
+	// forget drops what is remembered of rows.
+	forget()
 }
 
-func openFile(ctx context.Context, path string, deps readmodel.Deps) (*file, error) {
-	db, err := sqlitedb.Open(ctx, path, sqlitedb.Options{
-		ReadConns: 2, CacheKiB: 16 << 10, Checkpoint: 4096, SecureDelete: true, Migrations: migrations.SQLite("find"),
-	})
+// token is one of a tenant's.
+type token struct {
+	label string
+	value [32]byte
+	no    int64
+}
+
+func openTables(ctx context.Context, at readmodel.Place, deps readmodel.Deps) (*tables, error) {
+	db, err := at.Open(ctx, sqlitedb.Options{ReadConns: 2, CacheKiB: 16 << 10, Checkpoint: 4096, SecureDelete: true})
 	if err != nil {
 		return nil, err
 	}
-	f := &file{opener: deps.Opener}
-	f.File = readmodel.NewFile(db, deps, f)
-	if err := f.prepare(ctx); err != nil {
+	t := &tables{opener: deps.Opener}
+	t.Tables = readmodel.NewTables(db, deps, t)
+	if err := t.prepare(ctx); err != nil {
 		return nil, errors.Join(sqlitedb.Classify(fmt.Errorf("prepare find: %w", err)), db.Close())
 	}
-	return f, nil
+	return t, nil
 }
 
-func (f *file) prepare(ctx context.Context) (err error) {
-	f.token, err = f.DB.Write.PrepareContext(ctx, `
-		INSERT INTO tokens (tenant, label, token) VALUES (?, ?, ?)
-		ON CONFLICT DO UPDATE SET label = excluded.label RETURNING no`)
-	if err != nil {
+func (f *tables) prepare(ctx context.Context) (err error) {
+	if f.hits, err = f.DB.Insert(ctx, `INSERT INTO hits (token, position)`, 2, `ON CONFLICT DO NOTHING`); err != nil {
 		return err
 	}
-	if f.hits, err = sqlbulk.Prepare(ctx, f.DB.Write, `INSERT OR IGNORE INTO hits (token, position)`, 2, ``); err != nil {
+	if f.entries, err = f.DB.Insert(ctx, `INSERT INTO entries (tenant, position, token)`, 3, `ON CONFLICT DO NOTHING`); err != nil {
 		return err
 	}
-	f.entries, err = sqlbulk.Prepare(ctx, f.DB.Write, `INSERT OR IGNORE INTO entries (tenant, position, token)`, 3, ``)
+	if f.DB.Shared() {
+		f.rows = sharedRows{}
+		return nil
+	}
+	f.rows, err = newFileRows(ctx, f.DB)
 	return err
 }
 
+// Prepare implements readmodel.Effect: tokens are a tenant's, whose shard the transaction has for itself.
+func (f *tables) Prepare(context.Context, []entry.Opened) error { return nil }
+
 // Forget implements readmodel.Effect.
-func (f *file) Forget() { f.numbers.Clear() }
+func (f *tables) Forget() { f.rows.forget() }
 
 // Record implements readmodel.Effect. Rows go in by the order of their keys.
-func (f *file) Record(ctx context.Context, tx *sql.Tx, tenant int64, records []entry.Opened) error {
-	rows, err := f.rows(ctx, tx, tenant, records)
+func (f *tables) Record(ctx context.Context, tx *sql.Tx, tenant int64, records []entry.Opened) error {
+	rows, err := f.rowsOf(ctx, tx, tenant, records)
 	if err != nil {
 		return err
 	}
@@ -131,50 +141,53 @@ func (f *file) Record(ctx context.Context, tx *sql.Tx, tenant int64, records []e
 	return nil
 }
 
-// rows are a row for each actor and subject of the records.
-func (f *file) rows(ctx context.Context, tx *sql.Tx, tenant int64, records []entry.Opened) ([]row, error) {
-	rows := make([]row, 0, 2*len(records))
-	known := map[labelled]int64{} // of this call, all of one tenant
+// rowsOf are a row for each actor and subject of the records, all of one tenant.
+func (f *tables) rowsOf(ctx context.Context, tx *sql.Tx, tenant int64, records []entry.Opened) ([]row, error) {
+	type use struct {
+		at eventstore.Position
+		of *token
+	}
+	var uses []use
+	var all []*token
+	known := map[labelled]*token{}
 	for _, r := range records {
-		if r.Priv == nil {
-			continue
-		}
-		values := make([]labelled, 0, 1+len(r.Priv.Subjects))
-		if r.Priv.Actor.ID != "" {
-			values = append(values, labelled{Actor, r.Priv.Actor.ID})
-		}
-		for _, s := range r.Priv.Subjects {
-			values = append(values, labelled{Subject, s})
-		}
-		for _, v := range values {
-			no, ok := known[v]
-			if !ok {
-				var err error
-				if no, err = f.tokenNo(ctx, tx, tenant, r.Tenant, v); err != nil {
-					return nil, err
+		for _, v := range values(r) {
+			t := known[v]
+			if t == nil {
+				value, err := f.opener.Ring.Token(ctx, r.Tenant, v.label, []byte(v.value))
+				if err != nil {
+					return nil, fmt.Errorf("token of %s: %w", v.label, err)
 				}
-				known[v] = no
+				t = &token{label: v.label, value: value}
+				known[v] = t
+				all = append(all, t)
 			}
-			rows = append(rows, row{r.Position, no})
+			uses = append(uses, use{r.Position, t})
 		}
+	}
+	if err := f.rows.number(ctx, tx, tenant, all); err != nil {
+		return nil, fmt.Errorf("numbers of tokens: %w", err)
+	}
+	rows := make([]row, len(uses))
+	for i, u := range uses {
+		rows[i] = row{u.at, u.of.no}
 	}
 	return rows, nil
 }
 
 type labelled struct{ label, value string }
 
-func (f *file) tokenNo(ctx context.Context, tx *sql.Tx, no int64, tenant eventstore.TenantID, v labelled) (int64, error) {
-	token, err := f.opener.Ring.Token(ctx, tenant, v.label, []byte(v.value))
-	if err != nil {
-		return 0, fmt.Errorf("token of %s: %w", v.label, err)
+// values are who and whom an entry is about; nothing when that was erased.
+func values(r entry.Opened) []labelled {
+	if r.Priv == nil {
+		return nil
 	}
-	key := tokenKey{no, v.label, token}
-	if no, ok := f.numbers.Get(key); ok {
-		return no, nil
+	all := make([]labelled, 0, 1+len(r.Priv.Subjects))
+	if r.Priv.Actor.ID != "" {
+		all = append(all, labelled{Actor, r.Priv.Actor.ID})
 	}
-	if err := tx.StmtContext(ctx, f.token).QueryRowContext(ctx, no, v.label, token[:]).Scan(&no); err != nil {
-		return 0, fmt.Errorf("number of token: %w", err)
+	for _, s := range r.Priv.Subjects {
+		all = append(all, labelled{Subject, s})
 	}
-	f.numbers.Put(key, no)
-	return no, nil
+	return all
 }

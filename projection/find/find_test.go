@@ -1,27 +1,31 @@
 package find_test
 
 import (
+	"os"
 	"slices"
 	"testing"
 
 	"auditlog/eventstore"
+	"auditlog/internal/pgdb/pgtest"
 	"auditlog/projection"
 	"auditlog/projection/find"
 	"auditlog/projection/projtest"
 	"auditlog/projection/readmodel"
 )
 
-func open(t *testing.T, w *projtest.World, dir string) *find.Projection {
+func open(t *testing.T, w *projtest.World, home readmodel.Home) *find.Projection {
 	t.Helper()
-	p, err := find.Open(t.Context(), readmodel.Folder(dir), readmodel.Deps{Store: w.Store, Opener: w.Opener}, nil)
+	p, err := find.Open(t.Context(), home, readmodel.Deps{Store: w.Store, Opener: w.Opener}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return p
 }
 
+func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
+
 func TestEveryOrderGivesTheSame(t *testing.T) {
-	projtest.Permute(t, func(t *testing.T, w *projtest.World, dir string) projtest.Dumper { return open(t, w, dir) })
+	projtest.Permute(t, func(t *testing.T, w *projtest.World, home readmodel.Home) projtest.Dumper { return open(t, w, home) })
 }
 
 func apply(t *testing.T, w *projtest.World, p *find.Projection) {
@@ -47,13 +51,17 @@ func positions(t *testing.T, w *projtest.World, p *find.Projection, tenant event
 }
 
 func TestPositions(t *testing.T) {
+	projtest.Homes(t, func(t *testing.T, homes projtest.Maker) { testPositions(t, homes.New(t)) })
+}
+
+func testPositions(t *testing.T, home readmodel.Home) {
 	w := projtest.New(t)
 	a, b := w.Tenant("a"), w.Tenant("b")
 	first := w.Record(a, projtest.Entry{Actor: "ada", Subjects: []string{"ada", "eve"}})
 	second := w.Record(a, projtest.Entry{Actor: "ada"})
 	w.Record(b, projtest.Entry{Actor: "ada"})
 	third := w.Record(a, projtest.Entry{Actor: "bob", Subjects: []string{"ada"}})
-	p := open(t, w, t.TempDir())
+	p := open(t, w, home)
 	defer p.Close()
 	apply(t, w, p)
 	for _, c := range []struct {

@@ -18,25 +18,25 @@ type row struct {
 }
 
 // Erase implements readmodel.Effect.
-func (f *file) Erase(ctx context.Context, tx *sql.Tx, tenant int64, at eventstore.Position) error {
-	rows, err := rowsOf(ctx, tx, `SELECT position, token FROM entries WHERE tenant = ? AND position = ?`, tenant, at)
+func (f *tables) Erase(ctx context.Context, tx *sql.Tx, tenant int64, at eventstore.Position) error {
+	rows, err := stored(ctx, tx, `SELECT position, token FROM entries WHERE tenant = ? AND position = ?`, tenant, at)
 	if err != nil {
 		return err
 	}
-	return f.remove(ctx, tx, tenant, rows)
+	return f.rows.remove(ctx, tx, tenant, rows)
 }
 
 // Purge implements readmodel.Effect.
-func (f *file) Purge(ctx context.Context, tx *sql.Tx, tenant int64, last eventstore.Position, limit int) (more bool, err error) {
-	rows, err := rowsOf(ctx, tx, `
+func (f *tables) Purge(ctx context.Context, tx *sql.Tx, tenant int64, last eventstore.Position, limit int) (more bool, err error) {
+	rows, err := stored(ctx, tx, `
 		SELECT position, token FROM entries WHERE tenant = ? AND position <= ? ORDER BY position LIMIT ?`, tenant, last, limit)
 	if err != nil {
 		return false, err
 	}
-	return len(rows) == limit, f.remove(ctx, tx, tenant, rows)
+	return len(rows) == limit, f.rows.remove(ctx, tx, tenant, rows)
 }
 
-func rowsOf(ctx context.Context, tx *sql.Tx, query string, args ...any) (out []row, err error) {
+func stored(ctx context.Context, tx *sql.Tx, query string, args ...any) (out []row, err error) {
 	rows, err := tx.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("rows to remove: %w", err)
@@ -52,29 +52,7 @@ func rowsOf(ctx context.Context, tx *sql.Tx, query string, args ...any) (out []r
 	return out, rows.Err()
 }
 
-// remove deletes rows, and the tokens that are left without any.
-func (f *file) remove(ctx context.Context, tx *sql.Tx, tenant int64, rows []row) error {
-	f.numbers.Clear()
-	tokens := map[int64]bool{}
-	for _, r := range rows {
-		tokens[r.token] = true
-		if _, err := tx.ExecContext(ctx, `DELETE FROM hits WHERE token = ? AND position = ?`, r.token, r.at); err != nil {
-			return fmt.Errorf("delete hit: %w", err)
-		}
-		if _, err := tx.ExecContext(ctx, `DELETE FROM entries WHERE tenant = ? AND position = ? AND token = ?`, tenant, r.at, r.token); err != nil {
-			return fmt.Errorf("delete entry of hit: %w", err)
-		}
-	}
-	for t := range tokens {
-		_, err := tx.ExecContext(ctx, `DELETE FROM tokens WHERE no = ? AND NOT EXISTS (SELECT 1 FROM hits WHERE token = tokens.no)`, t)
-		if err != nil {
-			return fmt.Errorf("delete token: %w", err)
-		}
-	}
-	return nil
-}
-
-func (f *file) positions(ctx context.Context, tenant eventstore.TenantID, label string, token [32]byte, after eventstore.Position, limit int) (out []eventstore.Position, err error) {
+func (f *tables) positions(ctx context.Context, tenant eventstore.TenantID, label string, token [32]byte, after eventstore.Position, limit int) (out []eventstore.Position, err error) {
 	no, err := readmodel.LookUp(ctx, f.DB.Read, tenant)
 	if err != nil || no == 0 {
 		return nil, err
@@ -98,7 +76,7 @@ func (f *file) positions(ctx context.Context, tenant eventstore.TenantID, label 
 }
 
 // Digest implements readmodel.Model: a line for each row, each watermark and each erased entry.
-func (f *file) Digest(ctx context.Context, w io.Writer) error {
+func (f *tables) Digest(ctx context.Context, w io.Writer) error {
 	return readmodel.Dump(ctx, f.DB.Read, w,
 		`SELECT 'hit', hex(n.id), t.label, hex(t.token), h.position FROM hits h JOIN tokens t ON t.no = h.token JOIN tenants n ON n.no = t.tenant
 		 ORDER BY n.id, t.label, t.token, h.position`,

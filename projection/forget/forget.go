@@ -8,17 +8,15 @@ package forget
 
 import (
 	"context"
-	"errors"
+	"database/sql"
 	"fmt"
 	"io"
 	"log/slog"
-	"sync"
 
 	"auditlog/eventstore"
 	"auditlog/internal/fault"
 	"auditlog/internal/sqlitedb"
 	"auditlog/keyring"
-	"auditlog/migrations"
 	"auditlog/projection"
 	"auditlog/projection/readmodel"
 	"auditlog/projection/sqlprogress"
@@ -37,17 +35,17 @@ type Keys interface {
 }
 
 // Projection is the projector "forget".
-type Projection struct{ *readmodel.Live[*file] }
+type Projection struct{ *readmodel.Live[*tables] }
 
 // Open opens the projection in its home, which holds progress alone. A commit survives a crash of the process;
 // what a power cut takes back is punctured again.
 func Open(ctx context.Context, home readmodel.Home, store Store, keys Keys, log *slog.Logger) (*Projection, error) {
-	live, err := readmodel.OpenLive(ctx, home, "forget", log, func(ctx context.Context, path string) (*file, error) {
-		db, err := sqlitedb.Open(ctx, path, sqlitedb.Options{ReadConns: 1, CacheKiB: 256, Migrations: migrations.SQLite("forget")})
+	live, err := readmodel.OpenLive(ctx, home, "forget", log, func(ctx context.Context, at readmodel.Place) (*tables, error) {
+		db, err := at.Open(ctx, sqlitedb.Options{ReadConns: 1, CacheKiB: 256})
 		if err != nil {
 			return nil, err
 		}
-		return &file{db: db, store: store, keys: keys}, nil
+		return &tables{db: db, store: store, keys: keys}, nil
 	})
 	if err != nil {
 		return nil, err
@@ -55,17 +53,14 @@ func Open(ctx context.Context, home readmodel.Home, store Store, keys Keys, log 
 	return &Projection{live}, nil
 }
 
-type file struct {
-	db    *sqlitedb.DB
+type tables struct {
+	db    *readmodel.DB
 	store Store
 	keys  Keys
-	mu    sync.Mutex // held by Apply
 }
 
 // Apply punctures what the envelope's erasures cover, then records the range.
-func (f *file) Apply(ctx context.Context, env projection.Envelope) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+func (f *tables) Apply(ctx context.Context, env projection.Envelope) error {
 	done, err := sqlprogress.Load(ctx, f.db.Write, env.Shard)
 	if err != nil {
 		return sqlitedb.Classify(err)
@@ -77,13 +72,11 @@ func (f *file) Apply(ctx context.Context, env projection.Envelope) error {
 }
 
 // Reapply implements projection.Reapplier.
-func (f *file) Reapply(ctx context.Context, env projection.Envelope) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+func (f *tables) Reapply(ctx context.Context, env projection.Envelope) error {
 	return f.apply(ctx, env, nil)
 }
 
-func (f *file) apply(ctx context.Context, env projection.Envelope, done projection.Ranges) error {
+func (f *tables) apply(ctx context.Context, env projection.Envelope, done projection.Ranges) error {
 	refs := map[eventstore.TenantID][]keyring.Ref{}
 	for _, ev := range env.Events {
 		if ev.Type != eventstore.EntryErased || done.Has(ev.Offset) {
@@ -106,7 +99,7 @@ func (f *file) apply(ctx context.Context, env projection.Envelope, done projecti
 
 // refs are the keys that an erasure covers. The erasure is stored only while its entry is readable and nothing may be
 // added after it, so what the store has about the entry is all there will ever be.
-func (f *file) refs(ctx context.Context, erasure eventstore.Event) ([]keyring.Ref, error) {
+func (f *tables) refs(ctx context.Context, erasure eventstore.Event) ([]keyring.Ref, error) {
 	target, err := f.store.Get(ctx, erasure.Tenant, erasure.EntryID)
 	switch {
 	case fault.Is(err, fault.Purged): // the janitor destroys them all
@@ -129,26 +122,18 @@ func (f *file) refs(ctx context.Context, erasure eventstore.Event) ([]keyring.Re
 	return refs, nil
 }
 
-func (f *file) record(ctx context.Context, env projection.Envelope) error {
-	tx, err := f.db.Write.BeginTx(ctx, nil)
-	if err != nil {
-		return sqlitedb.Classify(fmt.Errorf("record erasures: %w", err))
-	}
-	if err := sqlprogress.Add(ctx, tx, env.Shard, projection.Range{From: env.From, To: env.To}); err != nil {
-		return sqlitedb.Classify(errors.Join(err, tx.Rollback()))
-	}
-	if err := tx.Commit(); err != nil {
-		return sqlitedb.Classify(fmt.Errorf("record erasures: %w", err))
-	}
-	return nil
+func (f *tables) record(ctx context.Context, env projection.Envelope) error {
+	return sqlitedb.Classify(f.db.Tx(ctx, env.Shard, func(ctx context.Context, tx *sql.Tx) error {
+		return sqlprogress.Add(ctx, tx, env.Shard, projection.Range{From: env.From, To: env.To})
+	}))
 }
 
-func (f *file) Progress(ctx context.Context, shard eventstore.Shard) (projection.Ranges, error) {
+func (f *tables) Progress(ctx context.Context, shard eventstore.Shard) (projection.Ranges, error) {
 	done, err := sqlprogress.Load(ctx, f.db.Read, shard)
 	return done, sqlitedb.Classify(err)
 }
 
 // Digest has nothing to say: the effect lies in the keyring.
-func (f *file) Digest(context.Context, io.Writer) error { return nil }
+func (f *tables) Digest(context.Context, io.Writer) error { return nil }
 
-func (f *file) Close() error { return f.db.Close() }
+func (f *tables) Close() error { return f.db.Close() }

@@ -9,12 +9,12 @@ import (
 	"io"
 )
 
-// DumpMarks selects for Dump what every file has. Tenants without anything are left out: a rebuild may not meet them.
+// DumpMarks selects for Dump what all tables share. Tenants without anything are left out: a rebuild may not meet them.
 const DumpMarks = `SELECT 'purged', hex(id), purged FROM tenants WHERE purged > 0
 	UNION ALL SELECT 'erased', hex(n.id), e.position FROM erased e JOIN tenants n ON n.no = e.tenant
 	ORDER BY 1, 2, 3`
 
-// Dump writes the rows of queries as lines of values separated by tabs, all read from one state of the file.
+// Dump writes the rows of queries as lines of values separated by tabs, all read from one state of the tables.
 func Dump(ctx context.Context, db *sql.DB, w io.Writer, queries ...string) (err error) {
 	tx, err := db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {

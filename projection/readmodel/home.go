@@ -1,6 +1,11 @@
 package readmodel
 
-import "cmp"
+import (
+	"cmp"
+	"context"
+
+	"auditlog/projection/generation"
+)
 
 // Home is where projections live: a Folder or a Database.
 type Home interface{ home() }
@@ -35,3 +40,14 @@ type database struct {
 }
 
 func (database) home() {}
+
+func (d database) list() generation.List {
+	return generation.List{Address: d.address, Schema: d.o.Schema}
+}
+
+// Prepare makes, or brings up to date, what a Database needs before its first Open, as the role that owns the database:
+// the list of generations. service is the role of the address that Database gets; it may then use the list and create
+// schemas in the database, whose tables it owns. A role that is missing is created without login.
+func Prepare(ctx context.Context, owner, service string, o DatabaseOptions) error {
+	return Database(owner, o).(database).list().Prepare(ctx, owner, service)
+}

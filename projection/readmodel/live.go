@@ -15,39 +15,85 @@ import (
 	"auditlog/projection/generation"
 )
 
-// Model is one generation of a projection's file.
+// Model is one generation of a projection.
 type Model interface {
 	comparable
 	Apply(ctx context.Context, env projection.Envelope) error
 	Reapply(ctx context.Context, env projection.Envelope) error
 	Progress(ctx context.Context, shard eventstore.Shard) (projection.Ranges, error)
-	// Digest writes what a rebuilt generation must agree on, in a canonical order and without the file's own numbers.
+	// Digest writes what a rebuilt generation must agree on, in a canonical order and without the tables' own numbers.
 	Digest(ctx context.Context, w io.Writer) error
 	Close() error
 }
 
-// Live is a projector over the live generation of its file. A file that turns out damaged is replaced by an empty one,
+// Live is a projector over the live generation of its tables. A file that turns out damaged is replaced by an empty one,
 // which the sweeper fills from the store.
 type Live[T Model] struct {
 	name string
-	set  *generation.Set[T]
+	set  generations[T]
 	log  *slog.Logger
 }
 
+// generations are those of one projection, of which one is live.
+type generations[T Model] interface {
+	// Use calls f with the live generation; again with another one, when that was replaced.
+	Use(ctx context.Context, f func(live T) error) error
+	// Swap fills the next generation and puts it in the live one's place. last runs while nothing is written to live.
+	Swap(ctx context.Context, fill func(ctx context.Context, next T) error, last func(ctx context.Context, live, next T) error) error
+	Close() error
+}
+
 // OpenLive opens the projection called name in its home.
-func OpenLive[T Model](ctx context.Context, home Home, name string, log *slog.Logger, open func(ctx context.Context, path string) (T, error)) (*Live[T], error) {
+func OpenLive[T Model](ctx context.Context, home Home, name string, log *slog.Logger, open func(ctx context.Context, at Place) (T, error)) (*Live[T], error) {
 	if log == nil {
 		log = slog.Default()
 	}
-	dir, ok := home.(folder)
-	if !ok {
-		return nil, errors.New("projections cannot be kept on PostgreSQL yet")
-	}
-	set, err := generation.Open(ctx, string(dir), name, log, open)
+	set, err := openGenerations(ctx, home, name, log, open)
 	if err != nil {
 		return nil, err
 	}
 	return &Live[T]{name: name, set: set, log: log}, nil
+}
+
+func openGenerations[T Model](ctx context.Context, home Home, name string, log *slog.Logger, open func(ctx context.Context, at Place) (T, error)) (generations[T], error) {
+	switch home := home.(type) {
+	case folder:
+		set, err := generation.Open(ctx, string(home), name, log, func(ctx context.Context, path string) (T, error) {
+			return open(ctx, Place{name: name, path: path})
+		})
+		return files[T]{set}, err
+	case database:
+		return generation.OpenShared(ctx, home.list(), name, log, func(ctx context.Context, at generation.At) (T, error) {
+			return open(ctx, Place{name: name, at: at, conns: home.o.Conns})
+		})
+	}
+	return nil, fmt.Errorf("open projection %s: it has no home", name)
+}
+
+// files are generations in files of one process.
+type files[T Model] struct{ set *generation.Set[T] }
+
+func (s files[T]) Close() error { return s.set.Close() }
+
+// Use puts an empty generation in the live one's place when that is damaged.
+func (s files[T]) Use(ctx context.Context, f func(live T) error) error {
+	var used T
+	err := s.set.Use(func(live T) error {
+		used = live
+		return f(live)
+	})
+	if errors.Is(err, sqlitedb.ErrCorrupt) {
+		return errors.Join(err, s.set.Reset(ctx, func(live T) bool { return live == used }, err))
+	}
+	return err
+}
+
+func (s files[T]) Swap(ctx context.Context, fill func(ctx context.Context, next T) error, last func(ctx context.Context, live, next T) error) error {
+	var old T
+	if err := s.set.Use(func(live T) error { old = live; return nil }); err != nil {
+		return err
+	}
+	return s.set.Swap(ctx, fill, func(ctx context.Context, next T) error { return last(ctx, old, next) })
 }
 
 // Name is the destination's name.
@@ -56,22 +102,36 @@ func (l *Live[T]) Name() string { return l.name }
 // Close closes the live generation.
 func (l *Live[T]) Close() error { return l.set.Close() }
 
-// Use calls f with the live generation, which stays open until f returns.
-func (l *Live[T]) Use(f func(live T) error) error { return l.set.Use(f) }
+// Use calls f with the live generation, which stays open until f returns. f may be called again, with another one.
+func (l *Live[T]) Use(ctx context.Context, f func(live T) error) error { return l.set.Use(ctx, f) }
+
+// Print is Use for an f that writes text: w gets what the last call of f wrote, all at once.
+func (l *Live[T]) Print(ctx context.Context, w io.Writer, f func(live T, w io.Writer) error) error {
+	var text bytes.Buffer
+	err := l.Use(ctx, func(live T) error {
+		text.Reset()
+		return f(live, &text)
+	})
+	if err != nil {
+		return err
+	}
+	_, err = text.WriteTo(w)
+	return err
+}
 
 // Apply implements projection.Projector.
 func (l *Live[T]) Apply(ctx context.Context, env projection.Envelope) error {
-	return l.guard(ctx, func(live T) error { return live.Apply(ctx, env) })
+	return l.Use(ctx, func(live T) error { return live.Apply(ctx, env) })
 }
 
 // Reapply implements projection.Reapplier.
 func (l *Live[T]) Reapply(ctx context.Context, env projection.Envelope) error {
-	return l.guard(ctx, func(live T) error { return live.Reapply(ctx, env) })
+	return l.Use(ctx, func(live T) error { return live.Reapply(ctx, env) })
 }
 
 // Progress implements projection.Projector.
 func (l *Live[T]) Progress(ctx context.Context, shard eventstore.Shard) (done projection.Ranges, err error) {
-	err = l.guard(ctx, func(live T) (err error) {
+	err = l.Use(ctx, func(live T) (err error) {
 		done, err = live.Progress(ctx, shard)
 		return err
 	})
@@ -84,19 +144,6 @@ func (l *Live[T]) Visible(ctx context.Context, shard eventstore.Shard) (eventsto
 	return done.Cursor(), err
 }
 
-// guard uses the live generation and puts an empty one in its place when it is damaged.
-func (l *Live[T]) guard(ctx context.Context, f func(live T) error) error {
-	var used T
-	err := l.set.Use(func(live T) error {
-		used = live
-		return f(live)
-	})
-	if errors.Is(err, sqlitedb.ErrCorrupt) {
-		return errors.Join(err, l.set.Reset(ctx, func(live T) bool { return live == used }, err))
-	}
-	return err
-}
-
 // Report tells how a rebuild went.
 type Report struct {
 	Events int64
@@ -107,13 +154,20 @@ type Report struct {
 // offset, and swaps. step, when not nil, is told of the offsets done and to do.
 func (l *Live[T]) Rebuild(ctx context.Context, source projection.Source, step func(done, head eventstore.Offset)) (Report, error) {
 	var r Report
-	var old T
-	if err := l.set.Use(func(live T) error { old = live; return nil }); err != nil {
-		return r, err
+	fill := func(ctx context.Context, next T) error {
+		err := l.catchUp(ctx, source, next, &r, step)
+		if err == nil {
+			err = l.catchUp(ctx, source, next, &r, step) // what came meanwhile, so that little is left while writers wait
+		}
+		return err
 	}
-	fill := func(ctx context.Context, next T) error { return l.catchUp(ctx, source, next, &r, step) }
-	last := func(ctx context.Context, next T) error {
-		if err := errors.Join(l.catchUp(ctx, source, next, &r, step), l.catchUp(ctx, source, old, &Report{}, nil)); err != nil {
+	last := func(ctx context.Context, old, next T) error {
+		err := l.catchUp(ctx, source, next, &r, step)
+		var none T
+		if err != nil || old == none {
+			return err
+		}
+		if err := l.catchUp(ctx, source, old, &Report{}, nil); err != nil {
 			return err
 		}
 		a, err := digest(ctx, old)

@@ -1,8 +1,8 @@
 package readmodel
 
-// Numbers remembers the numbers that a file gave to keys, so that one met again is not looked up. It must be emptied
+// Numbers remembers the numbers that tables gave to keys, so that one met again is not looked up. It must be emptied
 // when rows may be gone: Effect.Forget says so after a failed transaction, the effect itself knows of its deletions. It
-// belongs to one open file and is used under its lock.
+// belongs to one open generation and is used under a lock.
 type Numbers[K comparable] struct{ known map[K]int64 }
 
 // maxNumbers bounds what is remembered: about 6 MB of tokens.

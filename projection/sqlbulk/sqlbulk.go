@@ -11,10 +11,11 @@ import (
 // sizes are the numbers of rows that one statement takes, the largest first.
 var sizes = [...]int{64, 8, 1}
 
-// Insert is an INSERT statement for any number of rows, prepared on one connection.
+// Insert is an INSERT statement for any number of rows.
 type Insert struct {
-	width int
-	stmts [len(sizes)]*sql.Stmt
+	width  int
+	stmts  [len(sizes)]*sql.Stmt
+	arrays string // in the place of stmts: one statement that takes an array for each column
 }
 
 // Prepare prepares "<head> VALUES (?, …), … <tail>" for rows of width values. The statements close with db.
@@ -31,8 +32,17 @@ func Prepare(ctx context.Context, db *sql.DB, head string, width int, tail strin
 	return in, nil
 }
 
+// Arrays is the same for PostgreSQL, where one statement takes any number of rows as arrays. All values are int64.
+func Arrays(head string, width int, tail string) *Insert {
+	columns := strings.TrimSuffix(strings.Repeat("?::bigint[], ", width), ", ")
+	return &Insert{width: width, arrays: head + " SELECT * FROM unnest(" + columns + ") " + tail}
+}
+
 // Exec inserts rows in their order; values holds them one after the other.
 func (in *Insert) Exec(ctx context.Context, tx *sql.Tx, values []any) error {
+	if in.arrays != "" {
+		return in.execArrays(ctx, tx, values)
+	}
 	for i, n := range sizes {
 		size := n * in.width
 		if len(values) < size {
@@ -46,4 +56,21 @@ func (in *Insert) Exec(ctx context.Context, tx *sql.Tx, values []any) error {
 		}
 	}
 	return nil
+}
+
+func (in *Insert) execArrays(ctx context.Context, tx *sql.Tx, values []any) error {
+	rows := len(values) / in.width
+	if rows == 0 {
+		return nil
+	}
+	columns := make([]any, in.width)
+	for c := range columns {
+		column := make([]int64, rows)
+		for r := range column {
+			column[r] = values[r*in.width+c].(int64)
+		}
+		columns[c] = column
+	}
+	_, err := tx.ExecContext(ctx, in.arrays, columns...)
+	return err
 }

@@ -48,14 +48,14 @@ func (p *Projection) Stats(ctx context.Context, q query.StatsQuery) (out query.S
 			return out, fmt.Errorf("token of actor: %w", err)
 		}
 	}
-	err = p.Use(func(live *file) error { return a.read(ctx, live) })
+	err = p.Use(ctx, func(live *tables) error { return a.read(ctx, live) })
 	if err != nil {
 		return out, err
 	}
 	return a.compose(ctx, p.names)
 }
 
-// answer is what one query reads: all of one state of the file.
+// answer is what one query reads: all of one state of the tables.
 type answer struct {
 	q        query.StatsQuery
 	interval int64
@@ -79,7 +79,7 @@ type tokenAt struct {
 	sample eventstore.Position
 }
 
-func (a *answer) read(ctx context.Context, f *file) (err error) {
+func (a *answer) read(ctx context.Context, f *tables) (err error) {
 	tx, err := f.DB.Read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return fmt.Errorf("stats: %w", err)
@@ -93,12 +93,12 @@ func (a *answer) read(ctx context.Context, f *file) (err error) {
 		return nil
 	}
 	bucket := fmt.Sprintf("at / %d * %[1]d", a.interval*int64(minuteLen))
-	s := a.matching(tenant, byCombo, a.interval, "SELECT "+bucket+", combo, 0, SUM(n)")
+	s := a.matching(tenant, byCombo, a.interval, "SELECT "+bucket+", combo, 0, CAST(SUM(n) AS bigint)")
 	s.add(" GROUP BY 1, 2")
 	if a.counts, err = counts(ctx, tx, s); err != nil {
 		return err
 	}
-	s = a.matching(tenant, byActor, day, "SELECT 0, 0, actor, SUM(n)")
+	s = a.matching(tenant, byActor, day, "SELECT 0, 0, actor, CAST(SUM(n) AS bigint)")
 	s.add(" GROUP BY actor ORDER BY SUM(n) DESC, actor LIMIT ?", groupValues)
 	if a.actors, err = counts(ctx, tx, s); err != nil {
 		return err
@@ -116,7 +116,7 @@ func (a *answer) readByActor(ctx context.Context, tx *sql.Tx, tenant int64, buck
 	for _, c := range a.actors {
 		in += fmt.Sprintf(", %d", c.actor)
 	}
-	s := a.matching(tenant, byActor, a.interval, "SELECT "+bucket+", 0, CASE WHEN actor IN "+in+") THEN actor ELSE -1 END, SUM(n)")
+	s := a.matching(tenant, byActor, a.interval, "SELECT "+bucket+", 0, CASE WHEN actor IN "+in+") THEN actor ELSE -1 END, CAST(SUM(n) AS bigint)")
 	s.add(" GROUP BY 1, 3")
 	a.byActor, err = counts(ctx, tx, s)
 	return err

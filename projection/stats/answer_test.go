@@ -70,7 +70,9 @@ func some(rnd *rand.Rand, values []string) []string {
 }
 
 // Every answer equals a plain count, for borders and filters of every kind, erased and purged entries included.
-func TestAnswersAgreeWithACount(t *testing.T) {
+func TestAnswersAgreeWithACount(t *testing.T) { projtest.Homes(t, testAnswersAgreeWithACount) }
+
+func testAnswersAgreeWithACount(t *testing.T, homes projtest.Maker) {
 	w := projtest.New(t)
 	tenant, neighbour := w.Tenant("acme"), w.Tenant("other")
 	rnd := rand.New(rand.NewPCG(1, 2))
@@ -108,7 +110,7 @@ func TestAnswersAgreeWithACount(t *testing.T) {
 	w.Purge(tenant, border)
 	entries = entries[100:]
 
-	p := openStats(t, w, t.TempDir(), readmodel.Deps{})
+	p := openStats(t, w, homes.New(t), readmodel.Deps{})
 	p.apply(t, all(w))
 	for i := range 400 {
 		q := query.StatsQuery{
@@ -151,7 +153,9 @@ func TestAnswersAgreeWithACount(t *testing.T) {
 	}
 }
 
-func TestGroupsBeyondTheTopAreOther(t *testing.T) {
+func TestGroupsBeyondTheTopAreOther(t *testing.T) { projtest.Homes(t, testGroupsBeyondTheTopAreOther) }
+
+func testGroupsBeyondTheTopAreOther(t *testing.T, homes projtest.Maker) {
 	w := projtest.New(t)
 	tenant := w.Tenant("acme")
 	at := eventstore.MicrosOf(w.Now())
@@ -162,7 +166,7 @@ func TestGroupsBeyondTheTopAreOther(t *testing.T) {
 		}
 	}
 	w.Append(tenant, drafts...)
-	p := openStats(t, w, t.TempDir(), readmodel.Deps{})
+	p := openStats(t, w, homes.New(t), readmodel.Deps{})
 	p.apply(t, all(w))
 	for _, by := range []string{"action", "actor_id"} {
 		got, err := p.stats.Stats(t.Context(), query.StatsQuery{Tenant: tenant, From: 0, To: at + 1, Interval: "day", GroupBy: by})
@@ -187,7 +191,9 @@ func TestGroupsBeyondTheTopAreOther(t *testing.T) {
 
 // A crash at any commit, also within a purge of several chunks, leaves a file that the same envelopes finish, and never
 // a count without its range.
-func TestCrashesBetweenCommits(t *testing.T) {
+func TestCrashesBetweenCommits(t *testing.T) { projtest.Homes(t, testCrashesBetweenCommits) }
+
+func testCrashesBetweenCommits(t *testing.T, homes projtest.Maker) {
 	w := projtest.New(t)
 	tenant := w.Tenant("acme")
 	w.RecordMany(tenant, 30)
@@ -198,14 +204,14 @@ func TestCrashesBetweenCommits(t *testing.T) {
 	w.Purge(tenant, border)
 	events := w.Events()
 
-	clean := openStats(t, w, t.TempDir(), readmodel.Deps{})
+	clean := openStats(t, w, homes.New(t), readmodel.Deps{})
 	clean.apply(t, all(w))
 	want := projtest.Dump(t, clean.stats)
 
 	rnd := rand.New(rand.NewPCG(3, 4))
 	boom := errors.New("crash")
 	crashes := 0
-	p := openStats(t, w, t.TempDir(), readmodel.Deps{Fault: func() error {
+	p := openStats(t, w, homes.New(t), readmodel.Deps{Fault: func() error {
 		if rnd.IntN(2) == 0 {
 			crashes++
 			return boom
@@ -230,12 +236,14 @@ func TestCrashesBetweenCommits(t *testing.T) {
 
 // A file that is opened again goes on where it was; one that is deleted is filled again with the same content, also
 // after keys were destroyed; a rebuild beside the live one agrees with it.
-func TestReopenDeleteRebuild(t *testing.T) {
+func TestReopenDeleteRebuild(t *testing.T) { projtest.Homes(t, testReopenDeleteRebuild) }
+
+func testReopenDeleteRebuild(t *testing.T, homes projtest.Maker) {
 	w := projtest.New(t)
 	tenant := w.Tenant("acme")
 	w.RecordMany(tenant, 250)
 	a := w.Record(tenant, projtest.Entry{Actor: "ada"})
-	live := openStats(t, w, t.TempDir(), readmodel.Deps{})
+	live := openStats(t, w, homes.New(t), readmodel.Deps{})
 	live.apply(t, all(w))
 	w.Erase(tenant, a.ID)
 	live.apply(t, all(w))
@@ -246,7 +254,7 @@ func TestReopenDeleteRebuild(t *testing.T) {
 	}
 	puncture(t, w, target)
 
-	anew := openStats(t, w, t.TempDir(), readmodel.Deps{})
+	anew := openStats(t, w, homes.New(t), readmodel.Deps{})
 	runner := projection.NewRunner(anew.stats, w.Store, nil, projection.RunnerOptions{Page: 40})
 	if err := runner.Sweep(t.Context(), 0); err != nil {
 		t.Fatal(err)
@@ -268,11 +276,13 @@ func TestReopenDeleteRebuild(t *testing.T) {
 }
 
 // A rebuild that meets a wrong live file says so, and the log wins.
-func TestRebuildTellsDifferences(t *testing.T) {
+func TestRebuildTellsDifferences(t *testing.T) { projtest.Homes(t, testRebuildTellsDifferences) }
+
+func testRebuildTellsDifferences(t *testing.T, homes projtest.Maker) {
 	w := projtest.New(t)
 	tenant := w.Tenant("acme")
 	w.RecordMany(tenant, 10)
-	p := openStats(t, w, t.TempDir(), readmodel.Deps{})
+	p := openStats(t, w, homes.New(t), readmodel.Deps{})
 	env := all(w)
 	env.Events = env.Events[:5] // the rest is claimed, not counted
 	p.apply(t, env)

@@ -92,7 +92,7 @@ func (d *delta) uncount(ctx context.Context, tx *sql.Tx, tenant int64, last even
 }
 
 // write adds the changes; cells and actors that come to nothing go.
-func (f *file) write(ctx context.Context, tx *sql.Tx, d *delta) error {
+func (f *tables) write(ctx context.Context, tx *sql.Tx, d *delta) error {
 	cells := slices.SortedFunc(maps.Keys(d.cells), compareCells)
 	values := make([]any, 0, 6*len(cells))
 	for _, c := range cells {
@@ -100,36 +100,16 @@ func (f *file) write(ctx context.Context, tx *sql.Tx, d *delta) error {
 			values = append(values, d.tenant, c.unit, c.kind, c.start, c.key, n)
 		}
 	}
-	if err := f.sql.add.Exec(ctx, tx, values); err != nil {
+	if err := f.rows.add(ctx, tx, values); err != nil {
 		return fmt.Errorf("add to rollups: %w", err)
 	}
-	for _, c := range cells {
-		if d.cells[c] >= 0 {
-			continue
-		}
-		if _, err := tx.StmtContext(ctx, f.sql.zero).ExecContext(ctx, d.tenant, c.unit, c.kind, c.start, c.key); err != nil {
-			return fmt.Errorf("drop empty rollup: %w", err)
-		}
+	lowered := slices.DeleteFunc(cells, func(c cell) bool { return d.cells[c] >= 0 })
+	if err := f.rows.dropEmpty(ctx, tx, d.tenant, lowered); err != nil {
+		return fmt.Errorf("drop empty rollups: %w", err)
 	}
-	return f.writeActors(ctx, tx, d)
-}
-
-func (f *file) writeActors(ctx context.Context, tx *sql.Tx, d *delta) error {
-	bump := tx.StmtContext(ctx, f.sql.bump)
-	for a, t := range d.actors {
-		if a == 0 || t.n == 0 {
-			continue
-		}
-		if _, err := bump.ExecContext(ctx, t.n, t.sample, a); err != nil {
-			return fmt.Errorf("count of actor: %w", err)
-		}
-		if t.n > 0 {
-			continue
-		}
-		f.actors.Clear() // a row may go
-		if _, err := tx.StmtContext(ctx, f.sql.drop).ExecContext(ctx, a); err != nil {
-			return fmt.Errorf("drop actor: %w", err)
-		}
+	maps.DeleteFunc(d.actors, func(no int64, t tally) bool { return no == 0 || t.n == 0 })
+	if err := f.rows.bump(ctx, tx, d.actors); err != nil {
+		return fmt.Errorf("counts of actors: %w", err)
 	}
 	return nil
 }

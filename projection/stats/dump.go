@@ -23,12 +23,12 @@ const dumpActors = `
 
 const inOrder = ` ORDER BY 2, 3, 4, 5`
 
-// dump writes everything but the file's own numbers and samples.
-func (f *file) dump(ctx context.Context, w io.Writer) error {
+// dump writes everything but the tables' own numbers and samples.
+func (f *tables) dump(ctx context.Context, w io.Writer) error {
 	return readmodel.Dump(ctx, f.DB.Read, w, dumpRollups+inOrder, dumpEntries, dumpActors, readmodel.DumpMarks)
 }
 
 // Digest implements readmodel.Model: the days' counts, which any difference of an entry's row shows in.
-func (f *file) Digest(ctx context.Context, w io.Writer) error {
+func (f *tables) Digest(ctx context.Context, w io.Writer) error {
 	return readmodel.Dump(ctx, f.DB.Read, w, dumpRollups+` WHERE r.unit = 1440`+inOrder, dumpActors, readmodel.DumpMarks)
 }

@@ -17,7 +17,7 @@ func TestFilesHoldNoPlaintext(t *testing.T) {
 	tenant := w.Tenant("acme")
 	dir := t.TempDir()
 	a := w.Record(tenant, projtest.Entry{Actor: "canary-actor", Subjects: []string{"canary-subject"}, Message: "canary-message"})
-	p := openStats(t, w, dir, readmodel.Deps{})
+	p := openStats(t, w, readmodel.Folder(dir), readmodel.Deps{})
 	for i := range 2 {
 		if i == 1 {
 			w.Erase(tenant, a.ID)
@@ -43,21 +43,21 @@ func TestFilesHoldNoPlaintext(t *testing.T) {
 func TestDamagedFileFillsItselfAgain(t *testing.T) {
 	w := projtest.New(t)
 	w.RecordMany(w.Tenant("acme"), 300)
-	clean := openStats(t, w, t.TempDir(), readmodel.Deps{})
+	clean := openStats(t, w, readmodel.Folder(t.TempDir()), readmodel.Deps{})
 	clean.apply(t, all(w))
 	want := projtest.Dump(t, clean.stats)
 	for name, from := range map[string]int64{"the header": 0, "the rows": 8 * 4096} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			t.Run("fill", func(t *testing.T) { // closed at its end
-				first := openStats(t, w, dir, readmodel.Deps{})
+				first := openStats(t, w, readmodel.Folder(dir), readmodel.Deps{})
 				env := all(w)
 				env.To = env.Events[100].Offset
 				env.Events = env.Events[:101]
 				first.apply(t, env)
 			})
 			overwrite(t, filepath.Join(dir, "stats-1.db"), from)
-			again := openStats(t, w, dir, readmodel.Deps{})
+			again := openStats(t, w, readmodel.Folder(dir), readmodel.Deps{})
 			runner := projection.NewRunner(again.stats, w.Store, nil, projection.RunnerOptions{})
 			if err := runner.Sweep(t.Context(), 0); err != nil {
 				t.Log("the sweep that met the damage:", err)

@@ -1,11 +1,11 @@
 // Package stats counts entries: rollups per tenant and minute, hour and day of occurred_at, by action, severity, outcome,
 // resource type and actor.
 //
-// The file stats-<n>.db holds public values and keyed tokens of actors, no plaintext; a name in an answer is read from
-// the event store through find. An erasure moves the entry's count to "erased", a purge takes its counts away; both are
-// exact, in whatever order and however often events come, since the file keeps a row per entry. Answers are exact for
-// any borders: whole days, hours and minutes come from rollups, cut minutes, and what is asked of
-// an actor and other fields at once, from the rows.
+// Its tables hold public values and keyed tokens of actors, no plaintext; a name in an answer is read from the event store
+// through find. An erasure moves the entry's count to "erased", a purge takes its counts away; both are exact, in
+// whatever order and however often events come, since there is a row per entry. Answers are exact for any borders: whole
+// days, hours and minutes come from rollups, cut minutes, and what is asked of an actor and other fields at once, from
+// the rows. An answer is of one state of the tables, in files as on PostgreSQL.
 package stats
 
 import (
@@ -19,15 +19,13 @@ import (
 	"auditlog/eventstore"
 	"auditlog/internal/entry"
 	"auditlog/internal/sqlitedb"
-	"auditlog/migrations"
 	"auditlog/projection/find"
 	"auditlog/projection/readmodel"
-	"auditlog/projection/sqlbulk"
 )
 
 // Projection is the projector "stats" and answers query.Rollups.
 type Projection struct {
-	*readmodel.Live[*file]
+	*readmodel.Live[*tables]
 	names Names
 	ring  tokens
 }
@@ -39,8 +37,8 @@ type tokens interface {
 
 // Open opens the projection in its home.
 func Open(ctx context.Context, home readmodel.Home, deps readmodel.Deps, names Names, log *slog.Logger) (*Projection, error) {
-	live, err := readmodel.OpenLive(ctx, home, "stats", log, func(ctx context.Context, path string) (*file, error) {
-		return openFile(ctx, path, deps)
+	live, err := readmodel.OpenLive(ctx, home, "stats", log, func(ctx context.Context, at readmodel.Place) (*tables, error) {
+		return openTables(ctx, at, deps)
 	})
 	if err != nil {
 		return nil, err
@@ -48,108 +46,142 @@ func Open(ctx context.Context, home readmodel.Home, deps readmodel.Deps, names N
 	return &Projection{Live: live, names: names, ring: deps.Opener.Ring}, nil
 }
 
-// Dump writes all counts and rows in a canonical order; it is equal for the live file and a rebuilt one.
+// Dump writes all counts and rows in a canonical order; it is equal for the live generation and a rebuilt one.
 func (p *Projection) Dump(ctx context.Context, w io.Writer) error {
-	return p.Use(func(live *file) error { return live.dump(ctx, w) })
+	return p.Print(ctx, w, func(live *tables, w io.Writer) error { return live.dump(ctx, w) })
 }
 
-// file is one generation.
-type file struct {
-	*readmodel.File
+// tables are one generation.
+type tables struct {
+	*readmodel.Tables
 	ring tokens
-	sql  statements
-
-	combos readmodel.Numbers[combo]
-	actors readmodel.Numbers[actorKey]
+	rows rows
 }
 
-// statements are prepared once on the writing connection.
-type statements struct {
-	combo, actor, zero, bump, drop *sql.Stmt
-	entries, add                   *sqlbulk.Insert
+// rows is what differs between the homes: how keys get their numbers, and how many rows go in at once.
+type rows interface {
+	// prepare makes combinations that are new, ahead of a transaction.
+	prepare(ctx context.Context, records []entry.Opened) error
+	// numberCombos fills in the numbers of combinations, which it makes when they are new.
+	numberCombos(ctx context.Context, tx *sql.Tx, wanted map[combo]int64) error
+	// numberActors fills in the numbers of a tenant's actors, which it makes when they are new.
+	numberActors(ctx context.Context, tx *sql.Tx, tenant int64, wanted []*actor) error
+	// insertEntries takes tenant, position, occurred, combo and actor of each row.
+	insertEntries(ctx context.Context, tx *sql.Tx, values []any) error
+	// add takes tenant, unit, kind, start, key and what to add to each rollup.
+	add(ctx context.Context, tx *sql.Tx, values []any) error
+	// dropEmpty drops those of a tenant's rollups that count nothing.
+	dropEmpty(ctx context.Context, tx *sql.Tx, tenant int64, of []cell) error
+	// bump adds to actors and drops those of them that are left without entries.
+	bump(ctx context.Context, tx *sql.Tx, actors map[int64]tally) error
+	// forget drops what is remembered of rows.
+	forget()
 }
 
-func openFile(ctx context.Context, path string, deps readmodel.Deps) (*file, error) {
-	db, err := sqlitedb.Open(ctx, path, sqlitedb.Options{CacheKiB: 16 << 10, Checkpoint: 4096, SecureDelete: true, Migrations: migrations.SQLite("stats")})
+// actor is one of a tenant's.
+type actor struct {
+	token  [32]byte
+	sample eventstore.Position // of one of its entries
+	no     int64
+}
+
+func openTables(ctx context.Context, at readmodel.Place, deps readmodel.Deps) (*tables, error) {
+	db, err := at.Open(ctx, sqlitedb.Options{CacheKiB: 16 << 10, Checkpoint: 4096, SecureDelete: true})
 	if err != nil {
 		return nil, err
 	}
-	f := &file{ring: deps.Opener.Ring}
-	f.File = readmodel.NewFile(db, deps, f)
-	if err := f.prepare(ctx); err != nil {
+	t := &tables{ring: deps.Opener.Ring}
+	t.Tables = readmodel.NewTables(db, deps, t)
+	if db.Shared() {
+		t.rows, err = newSharedRows(ctx, db)
+	} else {
+		t.rows, err = newFileRows(ctx, db)
+	}
+	if err != nil {
 		return nil, errors.Join(sqlitedb.Classify(fmt.Errorf("prepare stats: %w", err)), db.Close())
 	}
-	return f, nil
+	return t, nil
 }
 
-func (f *file) prepare(ctx context.Context) (err error) {
-	for _, s := range []struct {
-		to    **sql.Stmt
-		query string
-	}{
-		{&f.sql.combo, `INSERT INTO combos (action, severity, outcome, resource_type) VALUES (?, ?, ?, ?)
-			ON CONFLICT DO UPDATE SET action = excluded.action RETURNING no`},
-		{&f.sql.actor, `INSERT INTO actors (tenant, token, sample) VALUES (?, ?, ?)
-			ON CONFLICT DO UPDATE SET sample = excluded.sample RETURNING no`},
-		{&f.sql.zero, `DELETE FROM rollups WHERE tenant = ? AND unit = ? AND kind = ? AND start = ? AND key = ? AND n = 0`},
-		{&f.sql.bump, `UPDATE actors SET entries = entries + ?, sample = max(sample, ?) WHERE no = ?`},
-		{&f.sql.drop, `DELETE FROM actors WHERE no = ? AND entries = 0`},
-	} {
-		if *s.to, err = f.DB.Write.PrepareContext(ctx, s.query); err != nil {
-			return err
-		}
-	}
-	if f.sql.entries, err = sqlbulk.Prepare(ctx, f.DB.Write, `INSERT INTO entries (tenant, position, occurred, combo, actor)`, 5, ``); err != nil {
-		return err
-	}
-	f.sql.add, err = sqlbulk.Prepare(ctx, f.DB.Write, `INSERT INTO rollups (tenant, unit, kind, start, key, n)`, 6,
-		`ON CONFLICT DO UPDATE SET n = n + excluded.n`)
-	return err
+// Prepare implements readmodel.Effect.
+func (f *tables) Prepare(ctx context.Context, records []entry.Opened) error {
+	return f.rows.prepare(ctx, records)
 }
 
 // Forget implements readmodel.Effect.
-func (f *file) Forget() {
-	f.combos.Clear()
-	f.actors.Clear()
-}
+func (f *tables) Forget() { f.rows.forget() }
 
 // Record implements readmodel.Effect.
-func (f *file) Record(ctx context.Context, tx *sql.Tx, tenant int64, records []entry.Opened) error {
-	had, err := countedBefore(ctx, tx, tenant, records)
+func (f *tables) Record(ctx context.Context, tx *sql.Tx, tenant int64, records []entry.Opened) error {
+	records, err := uncounted(ctx, tx, tenant, records)
+	if err != nil || len(records) == 0 {
+		return err
+	}
+	combos := combosOf(records)
+	if err := f.rows.numberCombos(ctx, tx, combos); err != nil {
+		return err
+	}
+	actors, err := f.actors(ctx, tx, tenant, records)
 	if err != nil {
 		return err
 	}
 	d := newDelta(tenant)
-	known := map[string]int64{} // actors of this call, all of one tenant
-	rows := make([]any, 0, 5*len(records))
+	values := make([]any, 0, 5*len(records))
 	for _, r := range records {
-		if had[r.Position] {
-			continue
-		}
-		had[r.Position] = true
-		c, err := f.comboNo(ctx, tx, r)
-		if err != nil {
-			return err
-		}
-		a, err := f.actorNo(ctx, tx, known, tenant, r)
-		if err != nil {
-			return err
+		c, a := combos[comboOf(r)], int64(0)
+		if r.Priv != nil {
+			a = actors[r.Priv.Actor.ID].no
 		}
 		occurred := r.RecordedAt
 		if r.Pub.OccurredAt != nil {
 			occurred = *r.Pub.OccurredAt
 		}
-		rows = append(rows, tenant, int64(r.Position), int64(occurred), c, a)
+		values = append(values, tenant, int64(r.Position), int64(occurred), c, a)
 		d.count(occurred, c, a, 1)
 		d.seen(a, r.Position)
 	}
-	if err := f.sql.entries.Exec(ctx, tx, rows); err != nil {
+	if err := f.rows.insertEntries(ctx, tx, values); err != nil {
 		return fmt.Errorf("insert entries: %w", err)
 	}
 	return f.write(ctx, tx, d)
 }
 
-// countedBefore are the positions, about where the records are, whose entries are in the file.
+// uncounted are the records without those that are counted already, each once.
+func uncounted(ctx context.Context, tx *sql.Tx, tenant int64, records []entry.Opened) ([]entry.Opened, error) {
+	had, err := countedBefore(ctx, tx, tenant, records)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]entry.Opened, 0, len(records))
+	for _, r := range records {
+		if !had[r.Position] {
+			had[r.Position] = true
+			out = append(out, r)
+		}
+	}
+	return out, nil
+}
+
+// actors are those of the records, all of one tenant, by their ids, with their numbers.
+func (f *tables) actors(ctx context.Context, tx *sql.Tx, tenant int64, records []entry.Opened) (map[string]*actor, error) {
+	byID := map[string]*actor{}
+	var all []*actor
+	for _, r := range records {
+		if r.Priv == nil || byID[r.Priv.Actor.ID] != nil {
+			continue
+		}
+		token, err := f.ring.Token(ctx, r.Tenant, find.Actor, []byte(r.Priv.Actor.ID))
+		if err != nil {
+			return nil, fmt.Errorf("token of actor: %w", err)
+		}
+		a := &actor{token: token, sample: r.Position}
+		byID[r.Priv.Actor.ID] = a
+		all = append(all, a)
+	}
+	return byID, f.rows.numberActors(ctx, tx, tenant, all)
+}
+
+// countedBefore are the positions, about where the records are, whose entries are counted.
 func countedBefore(ctx context.Context, tx *sql.Tx, tenant int64, records []entry.Opened) (had map[eventstore.Position]bool, err error) {
 	low, high := records[0].Position, records[0].Position
 	for _, r := range records {
@@ -174,51 +206,21 @@ func countedBefore(ctx context.Context, tx *sql.Tx, tenant int64, records []entr
 // combo is what the public part says of an entry.
 type combo struct{ action, severity, outcome, resourceType string }
 
-func (f *file) comboNo(ctx context.Context, tx *sql.Tx, r entry.Opened) (no int64, err error) {
-	c := combo{r.Pub.Action, r.Pub.Severity, r.Pub.Outcome, r.Pub.ResourceType}
-	if no, ok := f.combos.Get(c); ok {
-		return no, nil
+// combosOf are the combinations of records, none with its number.
+func combosOf(records []entry.Opened) map[combo]int64 {
+	all := map[combo]int64{}
+	for _, r := range records {
+		all[comboOf(r)] = 0
 	}
-	if err := tx.StmtContext(ctx, f.sql.combo).QueryRowContext(ctx, c.action, c.severity, c.outcome, c.resourceType).Scan(&no); err != nil {
-		return 0, fmt.Errorf("number of combination: %w", err)
-	}
-	f.combos.Put(c, no)
-	return no, nil
+	return all
 }
 
-// actorKey is an actor's token, with the number of its tenant.
-type actorKey struct {
-	tenant int64
-	token  [32]byte
-}
-
-// actorNo is the actor's number: 0 for one that is erased.
-func (f *file) actorNo(ctx context.Context, tx *sql.Tx, known map[string]int64, tenant int64, r entry.Opened) (no int64, err error) {
-	if r.Priv == nil {
-		return 0, nil
-	}
-	if no, ok := known[r.Priv.Actor.ID]; ok {
-		return no, nil
-	}
-	token, err := f.ring.Token(ctx, r.Tenant, find.Actor, []byte(r.Priv.Actor.ID))
-	if err != nil {
-		return 0, fmt.Errorf("token of actor: %w", err)
-	}
-	key := actorKey{tenant, token}
-	if no, ok := f.actors.Get(key); ok {
-		known[r.Priv.Actor.ID] = no
-		return no, nil
-	}
-	if err := tx.StmtContext(ctx, f.sql.actor).QueryRowContext(ctx, tenant, token[:], r.Position).Scan(&no); err != nil {
-		return 0, fmt.Errorf("number of actor: %w", err)
-	}
-	f.actors.Put(key, no)
-	known[r.Priv.Actor.ID] = no
-	return no, nil
+func comboOf(r entry.Opened) combo {
+	return combo{r.Pub.Action, r.Pub.Severity, r.Pub.Outcome, r.Pub.ResourceType}
 }
 
 // Erase implements readmodel.Effect.
-func (f *file) Erase(ctx context.Context, tx *sql.Tx, tenant int64, at eventstore.Position) error {
+func (f *tables) Erase(ctx context.Context, tx *sql.Tx, tenant int64, at eventstore.Position) error {
 	var e counted
 	err := tx.QueryRowContext(ctx, `SELECT occurred, combo, actor FROM entries WHERE tenant = ? AND position = ?`, tenant, at).
 		Scan(&e.occurred, &e.combo, &e.actor)
@@ -240,7 +242,7 @@ func (f *file) Erase(ctx context.Context, tx *sql.Tx, tenant int64, at eventstor
 }
 
 // Purge implements readmodel.Effect.
-func (f *file) Purge(ctx context.Context, tx *sql.Tx, tenant int64, last eventstore.Position, limit int) (more bool, err error) {
+func (f *tables) Purge(ctx context.Context, tx *sql.Tx, tenant int64, last eventstore.Position, limit int) (more bool, err error) {
 	d := newDelta(tenant)
 	n, end, err := d.uncount(ctx, tx, tenant, last, limit)
 	if err != nil || n == 0 {

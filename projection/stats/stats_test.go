@@ -1,9 +1,11 @@
 package stats_test
 
 import (
+	"os"
 	"testing"
 
 	"auditlog/eventstore"
+	"auditlog/internal/pgdb/pgtest"
 	"auditlog/keyring"
 	"auditlog/projection"
 	"auditlog/projection/find"
@@ -18,14 +20,14 @@ type pair struct {
 	find  *find.Projection
 }
 
-func openStats(t *testing.T, w *projtest.World, dir string, deps readmodel.Deps) pair {
+func openStats(t *testing.T, w *projtest.World, home readmodel.Home, deps readmodel.Deps) pair {
 	t.Helper()
 	deps.Store, deps.Opener = w.Store, w.Opener
-	f, err := find.Open(t.Context(), readmodel.Folder(dir), deps, nil)
+	f, err := find.Open(t.Context(), home, deps, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := stats.Open(t.Context(), readmodel.Folder(dir), deps, stats.StoreNames{Find: f, Store: w.Store, Opener: w.Opener}, nil)
+	s, err := stats.Open(t.Context(), home, deps, stats.StoreNames{Find: f, Store: w.Store, Opener: w.Opener}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,9 +41,11 @@ func openStats(t *testing.T, w *projtest.World, dir string, deps readmodel.Deps)
 	return pair{s, f}
 }
 
+func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
+
 func TestEveryOrderGivesTheSame(t *testing.T) {
-	projtest.Permute(t, func(t *testing.T, w *projtest.World, dir string) projtest.Dumper {
-		s, err := stats.Open(t.Context(), readmodel.Folder(dir), readmodel.Deps{Store: w.Store, Opener: w.Opener}, nil, nil)
+	projtest.Permute(t, func(t *testing.T, w *projtest.World, home readmodel.Home) projtest.Dumper {
+		s, err := stats.Open(t.Context(), home, readmodel.Deps{Store: w.Store, Opener: w.Opener}, nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
