@@ -13,6 +13,8 @@ import (
 const (
 	channel   = "auditlog_relay" // says that a member came or went, or a lease was given back
 	leaveWait = 3 * time.Second
+	gather    = 50 * time.Millisecond  // at least between two beats
+	again     = 500 * time.Millisecond // before another try to connect
 )
 
 // run tells the database until the keeper ends, over one connection, which it makes anew when it breaks.
@@ -33,7 +35,7 @@ func (k *keeper) run() {
 		}
 		drop(conn)
 		conn = nil
-		sleep(k.ctx, k.o.Life/20)
+		sleep(k.ctx, min(k.o.Life/10, again))
 	}
 	k.leave(conn)
 }
@@ -74,7 +76,7 @@ func (k *keeper) beats(conn *pgx.Conn) error {
 		if err != nil {
 			return err
 		}
-		sleep(k.ctx, k.o.Life/200) // what comes together is told together
+		sleep(k.ctx, min(k.o.Life/30, gather)) // what comes together is told together
 		if err := s.pause(k.ctx, next); err != nil {
 			return err
 		}

@@ -185,7 +185,8 @@ type wishes struct {
 	give map[eventstore.Shard]uint64
 }
 
-func (w wishes) none() bool { return w.held == 0 && len(w.want) == 0 && len(w.give) == 0 }
+// active tells whether the process counts when leases are shared out: it wants or renews one.
+func (w wishes) active() bool { return len(w.want)+len(w.keep) > 0 }
 
 func (k *keeper) wishes() wishes {
 	k.mu.Lock()

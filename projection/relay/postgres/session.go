@@ -25,8 +25,8 @@ func (s *session) beat(ctx context.Context) (next time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.o.Life/2)
 	defer cancel()
 	w := s.wishes()
-	if w.none() {
-		return time.Hour, s.resign(ctx)
+	if !w.active() && len(w.give) == 0 && !s.member {
+		return idle, nil
 	}
 	sent := time.Now()
 	still, view, err := s.tell(ctx, w)
@@ -34,8 +34,11 @@ func (s *session) beat(ctx context.Context) (next time.Duration, err error) {
 		return 0, err
 	}
 	s.renewed(w, still, sent.Add(s.o.Life))
-	share := share(view.members, s.id, len(view.leases))
-	s.giveUp(len(w.keep) - share)
+	if !w.active() {
+		return idle, nil
+	}
+	share, most := view.shares(s.id)
+	s.giveUp(len(w.keep) - most)
 	free := view.free(w.want)
 	if n := min(share-w.held, len(free)); n > 0 {
 		rand.Shuffle(len(free), func(i, j int) { free[i], free[j] = free[j], free[i] }) // others take too
@@ -50,22 +53,37 @@ func (s *session) beat(ctx context.Context) (next time.Duration, err error) {
 	return min(s.o.Life/3, view.ends+s.o.Life/100), nil
 }
 
-// resign ends the membership of a process that wants nothing.
-func (s *session) resign(ctx context.Context) error {
-	if !s.member {
-		return nil
-	}
-	_, err := s.conn.Exec(ctx, `WITH gone AS (DELETE FROM auditlog_relay.members WHERE id = $1) SELECT pg_notify($2, '')`, s.id, channel)
-	s.member = err != nil
-	return err
-}
+const idle = time.Hour // until something changes here
 
 // view is the state of all.
 type view struct {
-	members []uuid.UUID
+	members []uuid.UUID               // ascending
 	leases  map[eventstore.Shard]bool // whether it is free
+	holds   map[uuid.UUID]int         // leases of each holder that are not over
 	ends    time.Duration             // until the first lease of another process is over
 }
+
+// shares are how many leases a member may take, and how many it may keep. The shares of all members together are all
+// leases. One more than its share may stay with a member as long as nobody lacks it: leases do not move without need.
+func (v view) shares(id uuid.UUID) (take, keep int) {
+	rank, _ := slices.BinarySearchFunc(v.members, id, compare)
+	if rank == len(v.members) || v.members[rank] != id {
+		return 0, 0
+	}
+	least, rest := len(v.leases)/len(v.members), len(v.leases)%len(v.members)
+	take = least
+	if rank < rest {
+		take++
+	}
+	for _, m := range v.members {
+		if v.holds[m] < least {
+			return take, take
+		}
+	}
+	return take, max(take, least+min(rest, 1))
+}
+
+func compare(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) }
 
 // free are those of the shards whose lease is free.
 func (v view) free(of []eventstore.Shard) (free []eventstore.Shard) {
@@ -79,11 +97,15 @@ func (v view) free(of []eventstore.Shard) (free []eventstore.Shard) {
 
 // tell is one transaction in one round trip. The rows of leases are locked in the order of shards, or not waited for.
 func (s *session) tell(ctx context.Context, w wishes) (still map[eventstore.Shard]bool, v view, err error) {
-	still, v = map[eventstore.Shard]bool{}, view{leases: map[eventstore.Shard]bool{}, ends: s.o.Life}
+	still, v = map[eventstore.Shard]bool{}, view{leases: map[eventstore.Shard]bool{}, holds: map[uuid.UUID]int{}, ends: s.o.Life}
 	b := &pgx.Batch{}
-	b.Queue(`
-		INSERT INTO auditlog_relay.members (id, name, expires_at) VALUES ($1, $2, clock_timestamp() + $3::interval)
-		ON CONFLICT (id) DO UPDATE SET expires_at = excluded.expires_at`, s.id, s.o.Name, s.o.Life)
+	if w.active() {
+		b.Queue(`
+			INSERT INTO auditlog_relay.members (id, name, expires_at) VALUES ($1, $2, clock_timestamp() + $3::interval)
+			ON CONFLICT (id) DO UPDATE SET expires_at = excluded.expires_at`, s.id, s.o.Name, s.o.Life)
+	} else {
+		b.Queue(`DELETE FROM auditlog_relay.members WHERE id = $1`, s.id)
+	}
 	if len(w.want) > 0 {
 		b.Queue(`
 			INSERT INTO auditlog_relay.leases (shard, epoch, expires_at)
@@ -111,28 +133,34 @@ func (s *session) tell(ctx context.Context, w wishes) (still map[eventstore.Shar
 	})
 	// A lease whose holder is this process, and of which the process knows nothing: the answer to taking it was lost.
 	b.Queue(`
-		SELECT shard, holder IS NULL OR holder = $1 OR expires_at <= clock_timestamp(),
-			(CASE WHEN holder <> $1 THEN extract(epoch FROM expires_at - clock_timestamp()) ELSE 0 END)::float8
-		FROM auditlog_relay.leases`, s.id).Query(func(rows pgx.Rows) error {
-		var shard eventstore.Shard
-		var free bool
-		var left float64
-		_, err := pgx.ForEachRow(rows, []any{&shard, &free, &left}, func() error {
-			v.leases[shard] = free
-			if !free {
-				v.ends = min(v.ends, time.Duration(left*float64(time.Second)))
-			}
-			return nil
-		})
-		return err
-	})
-	if !s.member || len(w.give) > 0 {
+		SELECT shard, coalesce(holder, $1), coalesce(holder = $1, true) OR expires_at <= clock_timestamp(),
+			CASE WHEN holder <> $1 THEN extract(epoch FROM expires_at - clock_timestamp())::float8 ELSE 0 END
+		FROM auditlog_relay.leases`, s.id).Query(v.collect)
+	if w.active() != s.member || len(w.give) > 0 {
 		b.Queue(`SELECT pg_notify($1, '')`, channel)
 	}
 	if err = s.conn.SendBatch(ctx, b).Close(); err == nil {
-		s.member = true
+		s.member = w.active()
+		slices.SortFunc(v.members, compare)
+		v.holds[s.id] = len(still)
 	}
 	return still, v, err
+}
+
+func (v *view) collect(rows pgx.Rows) error {
+	var shard eventstore.Shard
+	var holder uuid.UUID
+	var free bool
+	var left float64
+	_, err := pgx.ForEachRow(rows, []any{&shard, &holder, &free, &left}, func() error {
+		v.leases[shard] = free
+		if !free {
+			v.holds[holder]++
+			v.ends = min(v.ends, time.Duration(left*float64(time.Second)))
+		}
+		return nil
+	})
+	return err
 }
 
 // take takes those of the leases that are still free, and tells how many.
@@ -157,20 +185,6 @@ func (s *session) take(ctx context.Context, free []eventstore.Shard) (took int, 
 		return nil
 	})
 	return took, err
-}
-
-// share is how many of so many leases a member may hold. The shares of all members together are all leases.
-func share(members []uuid.UUID, id uuid.UUID, leases int) int {
-	slices.SortFunc(members, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
-	rank := slices.Index(members, id)
-	if rank < 0 {
-		return 0
-	}
-	share := leases / len(members)
-	if rank < leases%len(members) {
-		share++
-	}
-	return share
 }
 
 func numbers(shards []eventstore.Shard) []int32 {
