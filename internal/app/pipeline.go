@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"time"
 
 	"auditlog/projection"
 	"auditlog/projection/relay"
@@ -25,6 +26,9 @@ type pipeline struct {
 	queues  func(context.Context) error // tells whether the queues are there; nil: the bus is part of the process
 }
 
+// settleOnQueues is how long a gap is left to a bus between processes, where messages wait for a free worker.
+const settleOnQueues = 3 * time.Second
+
 // startPipeline starts it from its end: what applies envelopes first, what sends them last.
 func startPipeline(ctx context.Context, parts *parts, cfg Config, log *slog.Logger, m *meters, failed chan error) (*pipeline, error) {
 	p := &pipeline{workers: newStage(failed), busRun: newStage(failed), relay: newStage(failed)}
@@ -34,7 +38,7 @@ func startPipeline(ctx context.Context, parts *parts, cfg Config, log *slog.Logg
 		return nil, err
 	}
 	if cfg.Parts.Bus == SQS {
-		p.queues = queuesAnswer(cfg)
+		p.queues, o.Settle = queuesAnswer(cfg), settleOnQueues
 	}
 	for _, projector := range parts.projectors(cfg.Only) {
 		r := projection.NewRunner(projector, parts.store, parts.relay, o)
