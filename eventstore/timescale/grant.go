@@ -33,11 +33,14 @@ func (l Layout) grant(ctx context.Context, conn *pgx.Conn) error {
 		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(7402, 4)`); err != nil {
 			return err
 		}
-		for role, grants := range map[string][]string{l.Service: serviceGrants, l.Lifecycle: lifecycleGrants} {
-			if err := ensureRole(ctx, tx, role); err != nil {
+		for _, role := range []struct {
+			name, password string
+			grants         []string
+		}{{l.Service, l.ServicePassword, serviceGrants}, {l.Lifecycle, l.LifecyclePassword, lifecycleGrants}} {
+			if err := ensureRole(ctx, tx, role.name, role.password); err != nil {
 				return err
 			}
-			to := pgx.Identifier{role}.Sanitize()
+			to := pgx.Identifier{role.name}.Sanitize()
 			statements := []string{
 				`REVOKE ALL ON ALL TABLES IN SCHEMA auditlog FROM ` + to,
 				`REVOKE ALL ON ALL FUNCTIONS IN SCHEMA auditlog FROM ` + to,
@@ -45,11 +48,11 @@ func (l Layout) grant(ctx context.Context, conn *pgx.Conn) error {
 				`GRANT SELECT ON ALL TABLES IN SCHEMA auditlog TO ` + to,
 				`GRANT EXECUTE ON FUNCTION auditlog.ensure_partition(timestamptz) TO ` + to,
 			}
-			for _, g := range grants {
+			for _, g := range role.grants {
 				statements = append(statements, `GRANT `+g+` TO `+to)
 			}
 			if _, err := tx.Exec(ctx, strings.Join(statements, ";")); err != nil {
-				return fmt.Errorf("grant to the role %s: %w", role, err)
+				return fmt.Errorf("grant to the role %s: %w", role.name, err)
 			}
 		}
 		return nil
@@ -58,17 +61,26 @@ func (l Layout) grant(ctx context.Context, conn *pgx.Conn) error {
 
 // ensureRole creates a role that is missing. Roles belong to the whole server, so another database's migration may be
 // creating the same one.
-func ensureRole(ctx context.Context, tx pgx.Tx, role string) error {
+func ensureRole(ctx context.Context, tx pgx.Tx, role, password string) error {
 	var there bool
 	if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)`, role).Scan(&there); err != nil || there {
 		return err
 	}
+	name := pgx.Identifier{role}.Sanitize()
+	create := `CREATE ROLE ` + name + ` LOGIN`
+	if password != "" {
+		verifier, err := scramVerifier(password)
+		if err != nil {
+			return fmt.Errorf("the password of the role %s: %w", role, err)
+		}
+		create += ` PASSWORD '` + verifier + `'` // base64 and $: nothing to quote
+	}
 	err := pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error { // a savepoint
-		_, err := tx.Exec(ctx, `CREATE ROLE `+pgx.Identifier{role}.Sanitize())
+		_, err := tx.Exec(ctx, create)
 		return err
 	})
 	if state := pgdb.State(err); err == nil || state == "42710" || state == pgdb.UniqueViolation { // it is there by now
 		return nil
 	}
-	return fmt.Errorf("the role %s is missing and cannot be created: %w", role, err)
+	return fmt.Errorf("the role %s is missing and cannot be created here: have somebody who may run CREATE ROLE %s LOGIN PASSWORD '…': %w", role, name, err)
 }

@@ -37,12 +37,24 @@ type Layout struct {
 	// without it.
 	Tier Tier
 	// Service and Lifecycle name the roles that Open and OpenLifecycle connect as, or that those are members of. Missing
-	// ones are created without login. Defaults auditlog_service and auditlog_lifecycle.
+	// ones are created, so that they can log in. Defaults auditlog_service and auditlog_lifecycle.
 	Service, Lifecycle string
+	// ServicePassword and LifecyclePassword are for roles that are created here; those that are there keep theirs. The
+	// server sees neither, only what proves them (SCRAM-SHA-256).
+	ServicePassword, LifecyclePassword string
 }
 
-// Migrate brings the database's schema up to date as the role that is to own it, and gives the other roles what they may
-// do. It may run beside a service of the same version, and several times at once.
+// Migrate brings the database's schema up to date, and gives the roles of services what they may do. It may run beside a
+// service of the same version, and several times at once.
+//
+// address names the role that is to own the schema. It needs the CREATE privilege on the database, e.g. as its owner, and
+// CREATEROLE only while the service's or the lifecycle role is missing; whoever lacks that has somebody run
+//
+//	CREATE ROLE auditlog_service LOGIN PASSWORD '…';
+//	CREATE ROLE auditlog_lifecycle LOGIN PASSWORD '…';
+//
+// once, and then migrates. No process that serves needs the owner's password: one that appends and reads has the
+// service's (Open), one that purges, removes and tends chunks also that of the lifecycle role (OpenLifecycle).
 func Migrate(ctx context.Context, address string, l Layout) (Tier, error) {
 	l.Shards, l.Span = cmp.Or(l.Shards, 16), cmp.Or(l.Span, 24*time.Hour)
 	l.Service, l.Lifecycle = cmp.Or(l.Service, "auditlog_service"), cmp.Or(l.Lifecycle, "auditlog_lifecycle")
@@ -65,7 +77,13 @@ func Migrate(ctx context.Context, address string, l Layout) (Tier, error) {
 		return "", err
 	}
 	tier, err := findTier(ctx, conn)
-	if err == nil && tier == Community {
+	if err != nil {
+		return "", err
+	}
+	if l.Tier == Plain && tier != Plain || l.Tier == Apache && tier == Plain || l.Tier == Community && tier != Community {
+		return tier, fmt.Errorf("the database is of tier %s, not %s: the first migration fixes whether it is plain, and the server's timescaledb.license the rest", tier, l.Tier)
+	}
+	if tier == Community {
 		err = enableColumnstore(ctx, conn)
 	}
 	return tier, err
@@ -73,6 +91,9 @@ func Migrate(ctx context.Context, address string, l Layout) (Tier, error) {
 
 // ErrNoExtension says that the layout asks for TimescaleDB where there is none.
 var ErrNoExtension = errors.New("the server has no TimescaleDB extension: install it and name it in shared_preload_libraries, or ask for plain PostgreSQL")
+
+// errExtend says that the server has it, but not this role the right to use it in the database.
+var errExtend = errors.New("the role may not create the extension: give it the database's CREATE privilege, or have a superuser run CREATE EXTENSION timescaledb there")
 
 // extend creates the extension before the first migration, which looks for it.
 func (l Layout) extend(ctx context.Context, tx pgx.Tx) error {
@@ -84,7 +105,7 @@ func (l Layout) extend(ctx context.Context, tx pgx.Tx) error {
 		SELECT to_regclass('auditlog.events') IS NOT NULL,
 			EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb'),
 			EXISTS (SELECT FROM pg_available_extensions WHERE name = 'timescaledb')
-				AND 'timescaledb' = ANY (string_to_array(replace(current_setting('shared_preload_libraries'), ' ', ''), ','))`).
+				AND EXISTS (SELECT FROM pg_settings WHERE name = 'timescaledb.max_background_workers')`). // it is preloaded
 		Scan(&migrated, &installed, &available)
 	switch {
 	case err != nil:
@@ -92,10 +113,11 @@ func (l Layout) extend(ctx context.Context, tx pgx.Tx) error {
 	case migrated || installed || l.Tier == Plain:
 		return nil
 	case available:
-		if _, err := tx.Exec(ctx, `CREATE EXTENSION IF NOT EXISTS timescaledb WITH SCHEMA public`); err != nil {
-			return fmt.Errorf("create the extension timescaledb: %w", err)
+		_, err := tx.Exec(ctx, `CREATE EXTENSION IF NOT EXISTS timescaledb WITH SCHEMA public`)
+		if pgdb.State(err) == pgdb.Forbidden {
+			err = fmt.Errorf("%w: %w", errExtend, err)
 		}
-		return nil
+		return err
 	case l.Tier != Auto:
 		return ErrNoExtension
 	}

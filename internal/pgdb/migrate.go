@@ -63,14 +63,21 @@ func (s Schema) Migrate(ctx context.Context, address string, params map[string]s
 func (s Schema) create(ctx context.Context, cfg *pgx.ConnConfig) error {
 	conn, err := pgx.ConnectConfig(ctx, cfg)
 	if err != nil {
-		return err
+		return explain(cfg, err)
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `SELECT pg_catalog.pg_advisory_xact_lock(7402, 2)`); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, `CREATE SCHEMA IF NOT EXISTS `+pgx.Identifier{s.Name}.Sanitize())
+		var there bool // with it, the role needs no right to create one
+		if err := tx.QueryRow(ctx, `SELECT to_regnamespace($1) IS NOT NULL`, pgx.Identifier{s.Name}.Sanitize()).Scan(&there); err != nil || there {
+			return err
+		}
+		_, err := tx.Exec(ctx, `CREATE SCHEMA `+pgx.Identifier{s.Name}.Sanitize())
+		if State(err) == Forbidden {
+			err = fmt.Errorf("the role %q may not create the schema %s: give it the database's CREATE privilege, or make it the database's owner: %w", cfg.User, s.Name, err)
+		}
 		return err
 	})
 }
@@ -87,7 +94,7 @@ func (s Schema) Check(ctx context.Context, q interface {
 	var have int64
 	err = q.QueryRow(ctx, `SELECT max(version_id) FROM `+pgx.Identifier{s.Name, versionTable}.Sanitize()).Scan(&have)
 	switch state := State(err); {
-	case state == "42P01" || state == "3F000" || state == "42501": // no such table or schema, or none for this role
+	case state == "42P01" || state == "3F000" || state == Forbidden: // no such table or schema, or none for this role
 		return fmt.Errorf("%w (schema %s: %w)", ErrOlder, s.Name, err)
 	case err != nil:
 		return err

@@ -53,7 +53,7 @@ func Open(ctx context.Context, address string, o Options) (*pgxpool.Pool, error)
 	}
 	if err := pool.Ping(ctx); err != nil {
 		pool.Close()
-		return nil, err
+		return nil, explain(cfg.ConnConfig, err)
 	}
 	return pool, nil
 }
@@ -65,7 +65,8 @@ func Connect(ctx context.Context, address string, o Options) (*pgx.Conn, error) 
 		return nil, err
 	}
 	configure(cfg, o)
-	return pgx.ConnectConfig(ctx, cfg)
+	conn, err := pgx.ConnectConfig(ctx, cfg)
+	return conn, explain(cfg, err)
 }
 
 func configure(cfg *pgx.ConnConfig, o Options) {

@@ -38,7 +38,12 @@ type Driver struct {
 
 var _ keyring.Driver = (*Driver)(nil)
 
-// Open connects to a database that Migrate has prepared. wrapper wraps the tenants' secrets.
+// ErrOtherWrapper says that the wrapper does not open what the database holds.
+var ErrOtherWrapper = errors.New("the tenants' keys in the database do not open: they were wrapped by another secret than the one given")
+
+// Open connects to a database that Migrate has prepared. wrapper wraps the tenants' secrets, for each process the same:
+// keyring.WrapBySecret makes one of a secret that the operator keeps. One that does not open what is there is refused
+// now, rather than at the first entry.
 func Open(ctx context.Context, address string, wrapper keyring.Wrapper) (*Driver, error) {
 	items, err := pgdb.Open(ctx, address, pgdb.Options{})
 	if err != nil {
@@ -55,7 +60,30 @@ func Open(ctx context.Context, address string, wrapper keyring.Wrapper) (*Driver
 	}
 	d := &Driver{Wrapper: wrapper, items: items, locks: locks, held: map[lockKey]*session{}}
 	d.scrubber.start(items)
+	if err := d.tryWrapper(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("key database: %w", err), d.Close())
+	}
 	return d, nil
+}
+
+// tryWrapper opens one tenant's secrets, if there are any.
+func (d *Driver) tryWrapper(ctx context.Context) error {
+	var tenant [16]byte
+	var wrapped []byte
+	err := d.items.QueryRow(ctx, `SELECT tenant, data FROM auditlog_keys.items WHERE kind = $1 ORDER BY tenant LIMIT 1`, int16(keyring.Secrets)).
+		Scan(&tenant, &wrapped)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return pgdb.Translate("read keys", err)
+	}
+	secret, err := d.Unwrap(ctx, tenant, wrapped)
+	clear(secret)
+	if err != nil {
+		return fmt.Errorf("%w (%s: %w)", ErrOtherWrapper, d.Place(tenant, keyring.Item{Kind: keyring.Secrets}), err)
+	}
+	return nil
 }
 
 // Ping tells whether the database answers.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -217,5 +218,38 @@ func TestOpenRefuses(t *testing.T) {
 	}
 	if _, err := postgres.Open(t.Context(), address+"&options=-csynchronous_commit%3Doff", nil); !errors.Is(err, pgdb.ErrNotDurable) {
 		t.Errorf("a session that does not wait for its commits: %v", err)
+	}
+}
+
+// A secret that is not the one of before is found at start, not at the first entry.
+func TestOpenRefusesAnotherSecret(t *testing.T) {
+	address := database(t)
+	with := func(text string) (*postgres.Driver, error) {
+		wrapper, err := keyring.WrapBySecret([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return postgres.Open(t.Context(), address, wrapper)
+	}
+	first, err := with("0123456789abcdef0123456789abcdef")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ring := keyring.New(first, keyring.Options{})
+	if err := ring.CreateTenant(t.Context(), tenant); err != nil {
+		t.Fatal(err)
+	}
+	if err := ring.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := with("another-secret-of-thirty-two-bytes"); !errors.Is(err, postgres.ErrOtherWrapper) || strings.Contains(err.Error(), "\n") {
+		t.Errorf("another secret: %v", err)
+	}
+	again, err := with("0123456789abcdef0123456789abcdef")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := again.Close(); err != nil {
+		t.Error(err)
 	}
 }
