@@ -151,7 +151,7 @@ func newWorld(t *testing.T, entries int, change func(*opensearch.Config)) *world
 	t.Cleanup(w.proxy.Close)
 	w.cfg = config(t, address, w.log)
 	w.cfg.Addresses = []string{w.proxy.URL}
-	w.cfg.Requests = opensearch.Requests{Timeout: 2 * time.Second, Patience: 20 * time.Second}
+	w.cfg.Requests = opensearch.Requests{Timeout: 10 * time.Second, Patience: 20 * time.Second}
 	if change != nil {
 		change(&w.cfg)
 	}
@@ -211,6 +211,7 @@ func (w *world) expect(want int) {
 
 // Half of the items are refused for now, three times over: only those are sent again.
 func TestItemsRefusedForNowAreSentAgainAlone(t *testing.T) {
+	t.Parallel()
 	for _, status := range []int{http.StatusTooManyRequests, http.StatusServiceUnavailable} {
 		w := newWorld(t, 100, nil)
 		var sizes []int
@@ -237,6 +238,7 @@ func TestItemsRefusedForNowAreSentAgainAlone(t *testing.T) {
 }
 
 func TestOutageLeavesTheRangeToTheNextDelivery(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 20, func(c *opensearch.Config) { c.Requests.Patience = 300 * time.Millisecond })
 	for name, answer := range map[string]func(rw http.ResponseWriter, r *http.Request, items [][]byte){
 		"503": func(rw http.ResponseWriter, _ *http.Request, _ [][]byte) {
@@ -282,6 +284,7 @@ func answerAll(n int, v json.RawMessage) (a answer) {
 
 // The server does the work and its answer is lost, or comes too late: sending again changes nothing.
 func TestLostAnswersAreHarmless(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 50, func(c *opensearch.Config) { c.Requests.Timeout = 300 * time.Millisecond })
 	slow := make(chan struct{})
 	t.Cleanup(func() { close(slow) })
@@ -304,6 +307,7 @@ func TestLostAnswersAreHarmless(t *testing.T) {
 // One document in a hundred is refused for ever by the real server: it is parked with the server's reason, and all
 // others are found.
 func TestPoisonIsParkedAlone(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 100, nil)
 	bad := w.log.Envelope(41, 42).Events[0].ID.String()
 	w.proxy.set(func(rw http.ResponseWriter, r *http.Request, items [][]byte) {
@@ -334,6 +338,7 @@ func TestPoisonIsParkedAlone(t *testing.T) {
 
 // A server that takes less at once gets less; a document that it never takes is poison.
 func TestTooLargeRequestsAreSplit(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 40, nil)
 	var sizes []int
 	w.proxy.set(func(rw http.ResponseWriter, r *http.Request, items [][]byte) {
@@ -361,6 +366,7 @@ func TestTooLargeRequestsAreSplit(t *testing.T) {
 
 // Readers get an error while the server does not answer, or not for every shard: never half of an answer.
 func TestSearchesAreWholeOrFail(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 5, nil)
 	w.apply()
 	w.expect(5)

@@ -42,17 +42,17 @@ func below(tenant eventstore.TenantID, last eventstore.Position) clause {
 // deleteBelow removes a tenant's documents: with their index where it holds nothing else, else by query. What changes
 // under it is its writer's to take back.
 func (x *Index) deleteBelow(ctx context.Context, gen int, live bool, group string, tenant eventstore.TenantID, last eventstore.Position) error {
-	noted, err := x.cfg.State.Indices(ctx, gen)
+	query := below(tenant, last)
+	names, err := x.holding(ctx, gen, tenant, query)
 	if err != nil {
 		return err
 	}
-	query := mustJSON(clause{"query": below(tenant, last)})
-	for _, name := range noted {
-		if n, ok := x.parse(name); !ok || n.group != group {
+	for _, name := range names {
+		if at, ok := x.parse(name); !ok || at.group != group {
 			continue
 		}
 		if live {
-			gone, err := x.retire(ctx, gen, name, below(tenant, last))
+			gone, err := x.retire(ctx, gen, name, query)
 			if err != nil {
 				return err
 			}
@@ -63,11 +63,37 @@ func (x *Index) deleteBelow(ctx context.Context, gen int, live bool, group strin
 		if err := x.cfg.State.Scrub(ctx, gen, name); err != nil {
 			return err
 		}
-		if err := x.deleteByQuery(ctx, name, tenant, query); err != nil {
+		if err := x.deleteByQuery(ctx, name, tenant, mustJSON(clause{"query": query})); err != nil {
 			return fmt.Errorf("purge %s: %w", name, err)
 		}
 	}
 	return nil
+}
+
+// holding are the indices of a generation with documents of a tenant that match.
+func (x *Index) holding(ctx context.Context, gen int, tenant eventstore.TenantID, query clause) (names []string, err error) {
+	var answer struct {
+		Shards       shardAnswer `json:"_shards"`
+		TimedOut     bool        `json:"timed_out"`
+		Aggregations struct {
+			Indices struct {
+				Buckets []struct{ Key string }
+			}
+		}
+	}
+	body := mustJSON(clause{"size": 0, "query": query, "aggs": clause{"indices": clause{"terms": clause{"field": "_index", "size": 10_000}}}})
+	err = x.server.do(ctx, http.MethodPost, "/"+x.pattern(gen)+"/_search?routing="+tenant.String()+"&allow_partial_search_results=false&request_cache=false", body, &answer)
+	if err == nil {
+		err = answer.Shards.check("look for a purge")
+	}
+	if err == nil && answer.TimedOut {
+		err = context.DeadlineExceeded
+	}
+	for _, b := range answer.Aggregations.Indices.Buckets {
+		names = append(names, b.Key)
+	}
+	slices.Sort(names)
+	return names, err
 }
 
 func (x *Index) deleteByQuery(ctx context.Context, name string, tenant eventstore.TenantID, query []byte) error {
