@@ -8,7 +8,8 @@
 #   elasticmq.sh env        print the settings of a client as KEY=value lines
 #
 # ELASTICMQ_HOME is where it is installed (.servers/elasticmq), ELASTICMQ_RUN holds its data, log and pid
-# (.servers/elasticmq/run), ELASTICMQ_PORT is its port (9324), ELASTICMQ_HEAP its heap (384m).
+# (.servers/elasticmq/run), ELASTICMQ_PORT is its port (9324), ELASTICMQ_HEAP its heap (384m). ELASTICMQ_DURABLE=false
+# keeps queues and messages in memory only, which is faster.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)

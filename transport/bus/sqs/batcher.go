@@ -39,16 +39,17 @@ func (b *batcher[T]) add(item T) <-chan error {
 	case len(b.waiting) == maxBatch:
 		b.goNow()
 	case b.timer == nil:
-		b.timer = time.AfterFunc(max(0, b.linger-time.Since(b.last)), b.flush)
+		var timer *time.Timer
+		timer = time.AfterFunc(max(0, b.linger-time.Since(b.last)), func() {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			if b.timer == timer { // else its batch went while it waited for the lock, and the next has a timer of its own
+				b.goNow()
+			}
+		})
+		b.timer = timer
 	}
 	return t.done
-}
-
-// flush sends what waits.
-func (b *batcher[T]) flush() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.goNow()
 }
 
 // goNow sends what waits, in a goroutine of its own. It is called with the lock.
@@ -80,6 +81,8 @@ func (b *batcher[T]) goNow() {
 
 // drain sends what waits and returns when every batch has its answer. Nothing may be added meanwhile.
 func (b *batcher[T]) drain() {
-	b.flush()
+	b.mu.Lock()
+	b.goNow()
+	b.mu.Unlock()
 	b.sending.Wait()
 }

@@ -41,15 +41,17 @@ func TestBatcherPaces(t *testing.T) {
 		b.add(2)
 		b.add(3)
 		time.Sleep(100 * time.Millisecond)
+		b.add(4)
+		synctest.Wait() // it is gone
 		for range 12 {
-			b.add(4) // ten go as a full batch, without waiting
+			b.add(5) // ten go as a full batch, without waiting
 		}
 		synctest.Wait()
 		b.drain()
-		if want := []int{1, 2, 10, 2}; !slices.Equal(lengths(s.batches), want) {
+		if want := []int{1, 2, 1, 10, 2}; !slices.Equal(lengths(s.batches), want) {
 			t.Fatalf("batches of %v items, want %v", lengths(s.batches), want)
 		}
-		if want := []time.Duration{0, 50 * time.Millisecond, 110 * time.Millisecond, 110 * time.Millisecond}; !slices.Equal(s.at, want) {
+		if want := []time.Duration{0, 50 * time.Millisecond, 110 * time.Millisecond, 110 * time.Millisecond, 110 * time.Millisecond}; !slices.Equal(s.at, want) {
 			t.Errorf("went after %v, want %v", s.at, want)
 		}
 	})

@@ -23,6 +23,7 @@ type Bus struct {
 	publisher  *Publisher
 	deadLetter *deadLetters
 	memo       bus.Memo
+	ages       ages
 
 	mu         sync.Mutex // guards the fields below
 	closed     bool
@@ -67,7 +68,7 @@ func New(source projection.Source, cfg Config, o bus.RouterOptions) (*Bus, error
 // Subscribe registers the handler of a destination, before Run. A second one for the same destination is a mistake of
 // the caller and panics in watermill.
 func (b *Bus) Subscribe(destination string, handle func(context.Context, projection.Envelope) error) {
-	sub := newSubscriber(b.cfg)
+	sub := newSubscriber(b.cfg, &b.ages)
 	b.mu.Lock()
 	b.subs = append(b.subs, sub)
 	b.mu.Unlock()
@@ -94,6 +95,15 @@ func (b *Bus) Run(ctx context.Context) error {
 		return errors.Join(fmt.Errorf("queue bus: %w", err), b.closeSubscribers())
 	}
 	return errors.Join(ctx.Err(), b.closeSubscribers())
+}
+
+// Ping tells whether the destination's queue is there and answers. The error names the setting that is wrong.
+func (b *Bus) Ping(ctx context.Context, destination string) error {
+	_, err := (&Queues{cfg: b.cfg, client: b.deadLetter.client}).url(ctx, b.cfg.Queue(destination))
+	if missing(err) {
+		return fmt.Errorf("queue %s %w", b.cfg.Queue(destination), errMissing)
+	}
+	return b.cfg.Explain(err)
 }
 
 // Running is closed once messages are delivered.
@@ -124,7 +134,7 @@ func (b *Bus) Publish(ctx context.Context, destination string, env projection.En
 	select {
 	case err := <-done:
 		if err != nil {
-			return fmt.Errorf("publish to %s: %w", destination, err)
+			return fmt.Errorf("publish to %s: %w", destination, b.cfg.Explain(err))
 		}
 		return nil
 	case <-ctx.Done():

@@ -14,93 +14,12 @@ import (
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/smithy-go/middleware"
 
-	"auditlog/eventstore"
-	"auditlog/eventstore/format"
 	"auditlog/projection"
 	"auditlog/projection/relay"
 	"auditlog/transport/bus"
 	"auditlog/transport/bus/sqs"
 	"auditlog/transport/bus/sqs/sqstest"
 )
-
-// stream is a store of many shards that gets entries of about 600 bytes at a steady rate.
-type stream struct {
-	shards []shardOf
-}
-
-type shardOf struct {
-	mu     sync.Mutex // guards the fields below
-	events []eventstore.Event
-	wake   chan struct{}
-}
-
-func newStream(shards int) *stream {
-	s := &stream{shards: make([]shardOf, shards)}
-	for i := range s.shards {
-		s.shards[i].wake = make(chan struct{})
-	}
-	return s
-}
-
-var publicPart = format.PackPublic(nil, []byte(`{"action":"document.shared","actor_type":"user","id":"0190163d-8694-739b-aea5-966c26f8ad91","outcome":"success","private":"47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU","resource_type":"document","severity":"INFO","type":"entry.recorded","v":1}`))
-
-// add appends one entry of one of 100 tenants, each of which has its shard.
-func (s *stream) add(rnd *rand.Rand) {
-	tenant := rnd.IntN(100)
-	n := tenant % len(s.shards)
-	sealed := make([]byte, 280)
-	for i := range sealed {
-		sealed[i] = byte(rnd.Uint32())
-	}
-	sh := &s.shards[n]
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	o := eventstore.Offset(len(sh.events) + 1)
-	sh.events = append(sh.events, eventstore.Event{
-		Tenant: eventstore.TenantID{15: byte(tenant)}, Shard: eventstore.Shard(n), Position: eventstore.Position(o), Offset: o, ID: eventstore.NewEventID(),
-		RecordedAt: eventstore.MicrosOf(time.Now()), Type: eventstore.EntryRecorded, Public: publicPart, Private: sealed,
-	})
-	close(sh.wake)
-	sh.wake = make(chan struct{})
-}
-
-func (s *stream) Shards() int { return len(s.shards) }
-
-func (s *stream) ShardHead(_ context.Context, n eventstore.Shard) (eventstore.ShardHead, error) {
-	sh := &s.shards[n]
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	return eventstore.ShardHead{Offset: eventstore.Offset(len(sh.events))}, nil
-}
-
-func (s *stream) ReadShard(_ context.Context, n eventstore.Shard, after eventstore.Offset, limit int) ([]eventstore.Event, error) {
-	sh := &s.shards[n]
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	rest := sh.events[min(int(after), len(sh.events)):]
-	return rest[:min(limit, len(rest))], nil
-}
-
-func (s *stream) Appended(n eventstore.Shard) <-chan struct{} {
-	sh := &s.shards[n]
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	return sh.wake
-}
-
-// cursors in memory.
-type cursors struct{ at sync.Map }
-
-func (c *cursors) Load(_ context.Context, s eventstore.Shard, _ string) (eventstore.Offset, error) {
-	at, _ := c.at.Load(s)
-	o, _ := at.(eventstore.Offset)
-	return o, nil
-}
-
-func (c *cursors) Save(_ context.Context, s eventstore.Shard, _ string, _ uint64, o eventstore.Offset) error {
-	c.at.Store(s, o)
-	return nil
-}
 
 // calls counts the requests of sending, receiving and deleting.
 type calls struct{ send, receive, remove, other atomic.Int64 }
@@ -129,8 +48,8 @@ func (b bareBus) Publish(_ context.Context, destination string, env projection.E
 	return b.pub.Publish(destination, bus.Messages(env, payloads)...)
 }
 
-func runBare(b *testing.B, cfg sqs.Config, count func(string), took func(n int)) (relay.Publisher, func()) {
-	b.Helper()
+func runBare(tb testing.TB, cfg sqs.Config, count func(string), took func(n int)) (relay.Publisher, func()) {
+	tb.Helper()
 	counted := func(o *awssqs.Options) {
 		o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
 			return stack.Finalize.Add(middleware.FinalizeMiddlewareFunc("count", func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
@@ -147,15 +66,15 @@ func runBare(b *testing.B, cfg sqs.Config, count func(string), took func(n int))
 	log, optFns := bus.Logger(quiet), []func(*awssqs.Options){counted}
 	pub, err := wmsqs.NewPublisher(wmsqs.PublisherConfig{AWSConfig: cfg.AWS, OptFns: optFns, QueueUrlResolver: urls}, log)
 	if err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
 	sub, err := wmsqs.NewSubscriber(wmsqs.SubscriberConfig{AWSConfig: cfg.AWS, OptFns: optFns, QueueUrlResolver: urls, ConsumeWorkers: 8}, log)
 	if err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
-	messages, err := sub.Subscribe(b.Context(), "a")
+	messages, err := sub.Subscribe(tb.Context(), "a")
 	if err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
 	var reading sync.WaitGroup
 	reading.Go(func() {
@@ -174,11 +93,11 @@ func runBare(b *testing.B, cfg sqs.Config, count func(string), took func(n int))
 	}
 }
 
-func runOurs(b *testing.B, source projection.Source, cfg sqs.Config, took func(n int)) (relay.Publisher, func()) {
-	b.Helper()
+func runOurs(tb testing.TB, source projection.Source, cfg sqs.Config, took func(n int)) (relay.Publisher, func()) {
+	tb.Helper()
 	ours, err := sqs.New(source, cfg, bus.RouterOptions{Log: quiet})
 	if err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
 	ours.Subscribe("a", func(_ context.Context, env projection.Envelope) error { took(len(env.Events)); return nil })
 	ctx, cancel := context.WithCancel(context.Background())
@@ -189,77 +108,106 @@ func runOurs(b *testing.B, source projection.Source, cfg sqs.Config, took func(n
 		cancel()
 		<-ended
 		if err := ours.Close(); err != nil {
-			b.Error(err)
+			tb.Error(err)
 		}
 	}
 }
 
-// BenchmarkCalls counts requests per million entries and destination at 5,000 entries/s on 16 shards; one iteration is one
-// second of it, so run it with -benchtime 20x or more.
-func BenchmarkCalls(b *testing.B) {
-	const rate, slice = 5000, 10 * time.Millisecond
-	for _, bare := range []bool{false, true} {
-		name := "batched"
-		if bare {
-			name = "watermill-aws"
+// measured is what a load made.
+type measured struct {
+	calls   calls
+	entries int64
+	ingest  time.Duration
+	lag     time.Duration // after the last entry, until all had arrived
+}
+
+func (m *measured) perMillion(calls ...*atomic.Int64) float64 {
+	n := int64(0)
+	for _, c := range calls {
+		n += c.Load()
+	}
+	return float64(n) * 1e6 / float64(m.entries)
+}
+
+const loadRate = 5000 // entries a second
+
+// measureCalls runs a load of so many seconds on 16 shards through a relay and a bus with the default settings.
+func measureCalls(tb testing.TB, bare bool, seconds int) *measured {
+	tb.Helper()
+	cfg := sqstest.Config(tb)
+	cfg.Linger, cfg.Visibility, cfg.Wait = 0, 0, 0 // the defaults
+	q, err := sqs.NewQueues(cfg)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if _, err := q.Ensure(tb.Context(), "a"); err != nil {
+		tb.Fatal(err)
+	}
+	var m measured
+	var arrived atomic.Int64
+	source := newStream(16)
+	took := func(n int) { arrived.Add(int64(n)) }
+	cfg.OnCall = m.calls.count
+	var publisher relay.Publisher
+	var stop func()
+	if bare {
+		publisher, stop = runBare(tb, cfg, m.calls.count, took)
+	} else {
+		publisher, stop = runOurs(tb, source, cfg, took)
+	}
+	defer stop()
+	ctx, cancel := context.WithCancel(tb.Context())
+	var relaying sync.WaitGroup
+	defer relaying.Wait()
+	defer cancel()
+	relaying.Go(func() {
+		_ = relay.New(source, publisher, &cursors{}, []string{"a"}, relay.Options{Log: quiet}).Run(ctx)
+	})
+	rnd := rand.New(rand.NewPCG(1, 2))
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	began := time.Now()
+	for want := int64(seconds) * loadRate; m.entries < want; <-tick.C {
+		for due := min(want, int64(time.Since(began).Seconds()*loadRate)); m.entries < due; m.entries++ {
+			source.add(rnd)
 		}
+	}
+	m.ingest = time.Since(began)
+	for deadline := time.Now().Add(time.Minute); arrived.Load() < m.entries; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			tb.Fatalf("%d of %d entries arrived", arrived.Load(), m.entries)
+		}
+	}
+	m.lag = time.Since(began) - m.ingest
+	return &m
+}
+
+// The limit is 60,000 calls of sending, receiving and deleting per million entries and destination.
+func TestCallsStayBelowTheLimit(t *testing.T) {
+	m := measureCalls(t, false, 3)
+	c := &m.calls
+	got := m.perMillion(&c.send, &c.receive, &c.remove)
+	t.Logf("%.0f calls per million entries: %.0f sends, %.0f receives, %.0f deletes; %.0f entries/s",
+		got, m.perMillion(&c.send), m.perMillion(&c.receive), m.perMillion(&c.remove), float64(m.entries)/m.ingest.Seconds())
+	if got > 60_000 || c.send.Load() == 0 || c.receive.Load() == 0 || c.remove.Load() == 0 {
+		t.Errorf("%.0f calls per million entries, %d sends, %d receives, %d deletes", got, c.send.Load(), c.receive.Load(), c.remove.Load())
+	}
+}
+
+// BenchmarkCalls counts calls and compares with watermill-aws alone; one iteration is one second of load, so run it with
+// -benchtime 20x or more.
+func BenchmarkCalls(b *testing.B) {
+	for name, bare := range map[string]bool{"batched": false, "watermill-aws": true} {
 		b.Run(name, func(b *testing.B) {
-			cfg := sqstest.Config(b)
-			cfg.Linger, cfg.Visibility, cfg.Wait = 0, 0, 0 // the defaults
-			q, err := sqs.NewQueues(cfg)
-			if err != nil {
-				b.Fatal(err)
-			}
-			if _, err := q.Ensure(b.Context(), "a"); err != nil {
-				b.Fatal(err)
-			}
-			var c calls
-			var arrived atomic.Int64
-			source := newStream(16)
-			took := func(n int) { arrived.Add(int64(n)) }
-			cfg.OnCall = c.count
-			var publisher relay.Publisher
-			var stop func()
-			if bare {
-				publisher, stop = runBare(b, cfg, c.count, took)
-			} else {
-				publisher, stop = runOurs(b, source, cfg, took)
-			}
-			ctx, cancel := context.WithCancel(b.Context())
-			var relaying sync.WaitGroup
-			relaying.Go(func() {
-				_ = relay.New(source, publisher, &cursors{}, []string{"a"}, relay.Options{Log: quiet}).Run(ctx)
-			})
-			rnd, sent := rand.New(rand.NewPCG(1, 2)), int64(0)
-			tick := time.NewTicker(slice)
-			b.ResetTimer()
-			began := time.Now()
-			for want := int64(b.N) * rate; sent < want; <-tick.C {
-				for due := min(want, int64(time.Since(began).Seconds()*rate)); sent < due; sent++ {
-					source.add(rnd)
-				}
-			}
-			ingest := time.Since(began)
-			for deadline := time.Now().Add(time.Minute); arrived.Load() < sent; time.Sleep(time.Millisecond) {
-				if time.Now().After(deadline) {
-					b.Fatalf("%d of %d entries arrived", arrived.Load(), sent)
-				}
-			}
-			b.StopTimer()
-			lag := time.Since(began) - ingest
-			tick.Stop()
-			cancel()
-			relaying.Wait()
-			stop()
-			million := 1e6 / float64(sent)
-			total := c.send.Load() + c.receive.Load() + c.remove.Load()
-			b.ReportMetric(float64(total)*million, "calls/Mentry")
-			b.ReportMetric(float64(c.send.Load())*million, "sends/Mentry")
-			b.ReportMetric(float64(c.receive.Load())*million, "receives/Mentry")
-			b.ReportMetric(float64(c.remove.Load())*million, "deletes/Mentry")
-			b.ReportMetric(float64(c.other.Load())*million, "others/Mentry")
-			b.ReportMetric(float64(sent)/ingest.Seconds(), "entries/s")
-			b.ReportMetric(lag.Seconds(), "s-behind")
+			m := measureCalls(b, bare, b.N)
+			c := &m.calls
+			b.ReportMetric(m.perMillion(&c.send, &c.receive, &c.remove), "calls/Mentry")
+			b.ReportMetric(m.perMillion(&c.send), "sends/Mentry")
+			b.ReportMetric(m.perMillion(&c.receive), "receives/Mentry")
+			b.ReportMetric(m.perMillion(&c.remove), "deletes/Mentry")
+			b.ReportMetric(m.perMillion(&c.other), "others/Mentry")
+			b.ReportMetric(float64(m.entries)/m.ingest.Seconds(), "entries/s")
+			b.ReportMetric(m.lag.Seconds(), "s-behind")
 			b.ReportMetric(0, "ns/op")
 		})
 	}

@@ -51,6 +51,7 @@ func LoadAWS(ctx context.Context) (aws.Config, error) {
 	if cfg.Region == "" {
 		return aws.Config{}, errors.New("settings of the AWS SDK: AWS_REGION is not set")
 	}
+	cfg.Credentials = credentials{cfg.Credentials}
 	return cfg, nil
 }
 

@@ -13,14 +13,15 @@ import (
 // intake receives in batches for the workers of one subscription, each of which asks for one message at a time. At most
 // one batch waits for workers; its messages are held like those in work.
 type intake struct {
-	client *awssqs.Client
-	input  *awssqs.ReceiveMessageInput
-	holds  *holds
-	linger time.Duration
-	log    *slog.Logger
-	ask    chan struct{}      // a worker wants a message; read only between receives
-	ready  chan types.Message // unbuffered
-	ended  chan struct{}      // closed when run has ended
+	client   *awssqs.Client
+	input    *awssqs.ReceiveMessageInput
+	holds    *holds
+	linger   time.Duration
+	log      *slog.Logger
+	received func(*types.Message)
+	ask      chan struct{}      // a worker wants a message; read only between receives
+	ready    chan types.Message // unbuffered
+	ended    chan struct{}      // closed when run has ended
 }
 
 // next is the next message for a worker. After run has ended it waits for ctx to end.
@@ -76,6 +77,7 @@ func (in *intake) receive(ctx context.Context) []types.Message {
 			now := time.Now()
 			for _, m := range out.Messages {
 				in.holds.add(aws.ToString(m.ReceiptHandle), now)
+				in.received(&m)
 			}
 			return out.Messages
 		case err == nil:

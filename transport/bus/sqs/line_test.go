@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,6 +34,8 @@ type unruly struct {
 	rnd    *rand.Rand
 	sent   map[string][]projection.Envelope
 	extras int // envelopes beyond those of the relay
+
+	delivered atomic.Int64 // messages taken by a handler
 }
 
 func (u *unruly) Publish(ctx context.Context, destination string, env projection.Envelope) error {
@@ -73,6 +76,7 @@ func (u *unruly) Subscribe(destination string, handle handler) {
 				return err
 			}
 		}
+		u.delivered.Add(1)
 		return nil
 	})
 }
@@ -218,6 +222,7 @@ func (l *line) equalsLog(t *testing.T, w *projtest.World) {
 
 // Delivered twice and out of order, by the bus alone: the sweeper comes too late to help.
 func TestTwiceAndOutOfOrder(t *testing.T) {
+	t.Parallel()
 	w := projtest.New(t)
 	tenants := []eventstore.TenantID{w.Tenant("acme"), w.Tenant("other")}
 	l := startLine(t, w, t.TempDir(), sqstest.Config(t), time.Hour)
@@ -233,6 +238,7 @@ func TestTwiceAndOutOfOrder(t *testing.T) {
 
 // Cut off again and again, the line ends with what the log says.
 func TestLineSurvivesBeingCutOff(t *testing.T) {
+	t.Parallel()
 	w := projtest.New(t)
 	tenants := []eventstore.TenantID{w.Tenant("acme"), w.Tenant("other")}
 	rnd, dir, cfg := rand.New(rand.NewPCG(7, 8)), t.TempDir(), sqstest.Config(t)
@@ -264,6 +270,7 @@ func outliveCrashes(t *testing.T, server *sqstest.Server, cfg sqs.Config, destin
 
 // The queue server dies in the middle and comes back: appends go on, and the lag goes away without a hand.
 func TestQueueServerDies(t *testing.T) {
+	t.Parallel()
 	server, err := sqstest.Own()
 	if err != nil {
 		t.Fatal(err)
@@ -280,15 +287,16 @@ func TestQueueServerDies(t *testing.T) {
 	outliveCrashes(t, server, cfg, "stats", "find", "forget")
 	l := startLine(t, w, t.TempDir(), cfg, time.Second)
 	defer l.stop(t)
-	for range 2 {
-		work(w, rnd, tenants, 10)
-		if err := server.Kill(); err != nil {
-			t.Fatal(err)
-		}
-		work(w, rnd, tenants, 10) // appends need no queue
-		if err := server.Restart(); err != nil {
-			t.Fatal(err)
-		}
+	work(w, rnd, tenants, 10)
+	eventually(t, "messages on their way", func() bool { return l.bus.delivered.Load() > 3 })
+	work(w, rnd, tenants, 10)
+	if err := server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	before := l.bus.delivered.Load()
+	work(w, rnd, tenants, 10) // appends need no queue
+	if err := server.Restart(); err != nil {
+		t.Fatal(err)
 	}
 	l.equalsLog(t, w)
 	events := w.Events()
@@ -301,4 +309,5 @@ func TestQueueServerDies(t *testing.T) {
 			return at == events[len(events)-1].Offset
 		})
 	}
+	eventually(t, "messages again", func() bool { return l.bus.delivered.Load() > before+3 })
 }

@@ -1,14 +1,21 @@
 package sqs_test
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/aws/smithy-go"
 
 	"auditlog/eventstore"
 	"auditlog/projection/projtest"
@@ -18,6 +25,7 @@ import (
 )
 
 func TestEnsureIsIdempotentAndChanges(t *testing.T) {
+	t.Parallel()
 	cfg := sqstest.Config(t)
 	q := ensure(t, cfg)
 	if s := show(t, q, "a"); !s.Missing || s.Queue != cfg.Queue("a") {
@@ -50,6 +58,7 @@ func TestEnsureIsIdempotentAndChanges(t *testing.T) {
 
 // The group is the tenant's when the envelope is of one tenant, on a standard queue.
 func TestGroupIsTheTenant(t *testing.T) {
+	t.Parallel()
 	m := projtest.NewMemory()
 	m.Append(2)
 	one, other := eventstore.TenantID{15: 1}, eventstore.TenantID{15: 2}
@@ -94,6 +103,7 @@ func TestGroupIsTheTenant(t *testing.T) {
 }
 
 func TestConfigTellsAllComplaints(t *testing.T) {
+	t.Parallel()
 	_, err := sqs.NewQueues(sqs.Config{Prefix: "no spaces", Visibility: 1500 * time.Millisecond, Wait: time.Minute, Retention: 1, MaxReceives: -1, Workers: 2000, Linger: time.Second})
 	if err == nil {
 		t.Fatal("accepted")
@@ -102,5 +112,71 @@ func TestConfigTellsAllComplaints(t *testing.T) {
 		if !strings.Contains(err.Error(), word) {
 			t.Errorf("no word of %s: %v", word, err)
 		}
+	}
+}
+
+// What fails comes again after the delay, and after so many tries lies among the dead letters, from where a redrive
+// brings it back.
+func TestBackoffDeadLetterRedrive(t *testing.T) {
+	t.Parallel()
+	m := projtest.NewMemory()
+	m.Append(1)
+	var mu sync.Mutex
+	var asked []int
+	cfg := sqstest.Config(t)
+	cfg.MaxReceives = 3
+	cfg.Backoff = func(receives int) time.Duration {
+		mu.Lock()
+		defer mu.Unlock()
+		asked = append(asked, receives)
+		return time.Second
+	}
+	k := tally{fail: func(call int) error {
+		if call <= 6 { // three deliveries of two tries each
+			return errors.New("down")
+		}
+		return nil
+	}}
+	b, _ := start(t, m, cfg, bus.RouterOptions{Retries: 1}, map[string]handler{"a": k.handle})
+	q := ensure(t, cfg, "a")
+	began := time.Now()
+	publish(t, b, "a", envelope(t, m, 0, 1))
+	eventually(t, "a dead letter", func() bool { return show(t, q, "a").Dead == 1 })
+	if took := time.Since(began); took < 2*time.Second {
+		t.Errorf("dead after %v, with two delays of a second", took)
+	}
+	mu.Lock()
+	if len(asked) != 3 || asked[0] != 1 || asked[1] != 2 || asked[2] != 3 {
+		t.Errorf("delays were asked for receives %v", asked)
+	}
+	mu.Unlock()
+	if moved, err := q.Redrive(t.Context(), "a"); err != nil || moved != 1 {
+		t.Fatalf("redrive moved %d, %v", moved, err)
+	}
+	eventually(t, "the event", k.has(1))
+	eventually(t, "empty queues", func() bool { s := show(t, q, "a"); return s.Waiting+s.InWork+s.Dead == 0 })
+}
+
+// Whatever goes wrong below, the setting or the right that it comes from is named.
+func TestExplain(t *testing.T) {
+	t.Parallel()
+	cfg := sqs.Config{AWS: aws.Config{Region: "mars-1"}}
+	call := func(err error) error {
+		return fmt.Errorf("queue a: %w", &smithy.OperationError{ServiceID: "SQS", OperationName: "SendMessageBatch", Err: err})
+	}
+	for want, err := range map[string]error{
+		"AWS_REGION=mars-1 (AWS_ENDPOINT_URL_SQS is not set)": call(&net.DNSError{Err: "no such host", Name: "sqs.mars-1.amazonaws.com"}),
+		"not allowed sqs:SendMessage:":                        call(&smithy.GenericAPIError{Code: "AccessDenied"}),
+		"AWS_ACCESS_KEY_ID":                                   call(&smithy.GenericAPIError{Code: "SignatureDoesNotMatch"}),
+		"no SQS server answers":                               call(&smithy.DeserializationError{Err: io.EOF}),
+		"no answer from":                                      call(context.DeadlineExceeded),
+	} {
+		got := cfg.Explain(err)
+		if !strings.Contains(got.Error(), want) || !errors.Is(got, err) {
+			t.Errorf("%v, want %q", got, want)
+		}
+	}
+	if other := errors.New("other"); cfg.Explain(other) != other || cfg.Explain(nil) != nil {
+		t.Error("what has no known cause is changed")
 	}
 }

@@ -21,6 +21,25 @@ const (
 	maxBytes    = 256 << 10        // of a batch: every region takes so much, and the service bills by 64 KiB anyway
 )
 
+func newClient(cfg Config) *awssqs.Client {
+	return awssqs.NewFromConfig(cfg.AWS, withWholeBodies, counted(cfg.OnCall), bounded)
+}
+
+// bounded makes the SDK's client wait no longer than callTimeout, unless the caller says how long.
+func bounded(o *awssqs.Options) {
+	o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
+		bound := middleware.InitializeMiddlewareFunc("bound", func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
+			if _, has := ctx.Deadline(); !has {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, callTimeout)
+				defer cancel()
+			}
+			return next.HandleInitialize(ctx, in)
+		})
+		return stack.Initialize.Add(bound, middleware.Before)
+	})
+}
+
 // counted makes the SDK's client report every request, retries included.
 func counted(onCall func(operation string)) func(*awssqs.Options) {
 	return func(o *awssqs.Options) {

@@ -24,6 +24,7 @@ type Subscriber struct {
 	cfg    Config
 	client *awssqs.Client
 	urls   wmsqs.QueueUrlResolver
+	ages   *ages
 
 	life context.Context // ends with Close
 	end  context.CancelFunc
@@ -40,17 +41,13 @@ func NewSubscriber(cfg Config) (*Subscriber, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	return newSubscriber(cfg), nil
+	return newSubscriber(cfg, new(ages)), nil
 }
 
-func newSubscriber(cfg Config) *Subscriber {
-	s := &Subscriber{cfg: cfg, client: newClient(cfg), urls: resolver(cfg)}
+func newSubscriber(cfg Config, ages *ages) *Subscriber {
+	s := &Subscriber{cfg: cfg, client: newClient(cfg), urls: resolver(cfg), ages: ages}
 	s.life, s.end = context.WithCancel(context.Background())
 	return s
-}
-
-func newClient(cfg Config) *awssqs.Client {
-	return awssqs.NewFromConfig(cfg.AWS, withWholeBodies, counted(cfg.OnCall))
 }
 
 // resolver finds a destination's queue by its name, once.
@@ -139,7 +136,7 @@ func (s *Subscriber) resolve(ctx context.Context, topic string) (url string, err
 }
 
 func (s *Subscriber) subscribe(ctx context.Context, topic, url string) (<-chan *message.Message, error) {
-	sub := newSubscription(s.cfg, s.client, url)
+	sub := newSubscription(s.cfg, s.client, url, func(m *types.Message) { s.ages.received(topic, m) })
 	inner, err := wmsqs.NewSubscriber(wmsqs.SubscriberConfig{
 		AWSConfig: s.cfg.AWS, OptFns: []func(*awssqs.Options){withWholeBodies, answered(sub.answer)}, QueueUrlResolver: s.urls, DoNotCreateQueueIfNotExists: true,
 		ConsumeWorkers: s.cfg.Workers, Unmarshaler: sub,
@@ -190,15 +187,15 @@ type subscription struct {
 	ended    chan struct{}  // closed when all is over
 }
 
-func newSubscription(cfg Config, client *awssqs.Client, url string) *subscription {
+func newSubscription(cfg Config, client *awssqs.Client, url string, received func(*types.Message)) *subscription {
 	sub := &subscription{cfg: cfg, out: make(chan *message.Message), released: make(chan struct{}), ended: make(chan struct{})}
 	sub.holds = &holds{inflight: newInflight(client, url, cfg.Linger, cfg.Log), period: cfg.Visibility, held: map[string]time.Time{}}
 	sub.intake = &intake{
-		client: client, holds: sub.holds, linger: cfg.Linger, log: cfg.Log,
+		client: client, holds: sub.holds, linger: cfg.Linger, log: cfg.Log, received: received,
 		ask: make(chan struct{}), ready: make(chan types.Message), ended: make(chan struct{}),
 		input: &awssqs.ReceiveMessageInput{
 			QueueUrl: &url, MaxNumberOfMessages: maxBatch, MessageAttributeNames: []string{"All"},
-			MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameApproximateReceiveCount},
+			MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameApproximateReceiveCount, types.MessageSystemAttributeNameSentTimestamp},
 			VisibilityTimeout:           seconds(cfg.Visibility), WaitTimeSeconds: seconds(cfg.Wait),
 		},
 	}

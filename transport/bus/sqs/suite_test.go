@@ -28,7 +28,9 @@ func TestMain(m *testing.M) {
 // Watermill's own suite. What it leaves out by the features below, SQS does not have: order, exactly-once delivery, and groups
 // of consumers beside each other on one queue.
 func TestWatermillSuite(t *testing.T) {
+	t.Parallel()
 	cfg := sqstest.Config(t)
+	cfg.Linger = time.Millisecond                      // it publishes thousands of messages one after the other
 	cfg.Visibility, cfg.MaxReceives = time.Second, 100 // the suite gives a message back more often than five times
 	create := func(t *testing.T) (message.Publisher, message.Subscriber) {
 		t.Helper()

@@ -1,5 +1,6 @@
-// Package sqstest gives tests a real SQS server: the one that AUDITLOG_TEST_SQS names (its URL), else an ElasticMQ of
-// the test binary's own, started by scripts/servers/elasticmq.sh. Without a server the tests fail; they are never left out.
+// Package sqstest gives tests a real SQS server: the one whose URL is in AWS_ENDPOINT_URL_SQS when it is on this machine,
+// as scripts/servers/elasticmq.sh prints it, else an ElasticMQ of the test binary's own, started by that script. Without
+// a server the tests fail; they are never left out.
 package sqstest
 
 import (
@@ -11,6 +12,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,17 +29,19 @@ import (
 	"auditlog/transport/bus/sqs"
 )
 
-// Env names a running server's URL.
-const Env = "AUDITLOG_TEST_SQS"
+// Env names a running server's URL. It is the SDK's own, so a server elsewhere may be an account in earnest: it is not
+// taken.
+const Env = "AWS_ENDPOINT_URL_SQS"
 
 // Server is a running server.
 type Server struct {
 	URL string
 
-	run   string // its folder; empty when it is not ours
-	port  string
-	guard io.Closer // closed, or left behind by a test that died: the server ends
-	ended <-chan error
+	run     string // its folder; empty when it is not ours
+	port    string
+	durable bool      // what it has is on disk
+	guard   io.Closer // closed, or left behind by a test that died: the server ends
+	ended   <-chan error
 }
 
 var shared *Server // set by Main, before any test
@@ -100,14 +104,20 @@ var client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
 
 // Start starts a server, or takes the one of the environment.
 func Start() (*Server, error) {
-	if url := os.Getenv(Env); url != "" {
-		return &Server{URL: url}, nil
+	at, err := url.Parse(os.Getenv(Env))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", Env, err)
 	}
-	return Own()
+	if host := at.Hostname(); host == "localhost" || net.ParseIP(host).IsLoopback() {
+		return &Server{URL: at.String()}, nil
+	}
+	return own(false)
 }
 
 // Own starts a server for one test, which may be killed.
-func Own() (*Server, error) {
+func Own() (*Server, error) { return own(true) }
+
+func own(durable bool) (*Server, error) {
 	run, err := os.MkdirTemp("", "elasticmq-")
 	if err != nil {
 		return nil, err
@@ -116,7 +126,7 @@ func Own() (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{URL: "http://127.0.0.1:" + port, run: run, port: port}
+	s := &Server{URL: "http://127.0.0.1:" + port, run: run, port: port, durable: durable}
 	if err := s.start(); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(run))
 	}
@@ -126,7 +136,7 @@ func Own() (*Server, error) {
 // start starts the server under a shell that ends it when its standard input ends, also when this process is killed.
 func (s *Server) start() error {
 	cmd := exec.Command("bash", "-c", `"$0" start && echo started && cat >/dev/null; "$0" stop`, script())
-	cmd.Env = append(os.Environ(), "ELASTICMQ_RUN="+s.run, "ELASTICMQ_PORT="+s.port)
+	cmd.Env = append(os.Environ(), "ELASTICMQ_RUN="+s.run, "ELASTICMQ_PORT="+s.port, "ELASTICMQ_DURABLE="+strconv.FormatBool(s.durable))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // an interrupt of the tests is not the shell's
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()

@@ -1,0 +1,69 @@
+package sqs_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"auditlog/eventstore"
+	"auditlog/projection"
+	"auditlog/projection/projtest"
+	"auditlog/transport/bus"
+	"auditlog/transport/bus/sqs/sqstest"
+)
+
+// Closing lets messages in work finish, within the drain, and gives back at once what waits behind them.
+func TestCloseFinishesOrGivesBack(t *testing.T) {
+	t.Parallel()
+	m := projtest.NewMemory()
+	m.Append(40)
+	cfg := sqstest.Config(t)
+	cfg.Workers, cfg.Visibility, cfg.Drain = 2, time.Minute, 10*time.Second
+	working, finish := make(chan struct{}, 40), make(chan struct{})
+	first := tally{fail: func(int) error { working <- struct{}{}; <-finish; return nil }}
+	b, stop := start(t, m, cfg, bus.RouterOptions{}, map[string]handler{"a": first.handle})
+	for at := range eventstore.Offset(40) {
+		publish(t, b, "a", envelope(t, m, at, at+1))
+	}
+	<-working
+	<-working
+	time.AfterFunc(300*time.Millisecond, func() { close(finish) }) // after the close has begun
+	stop()
+	calls, done := first.count()
+	if done != calls || done < 2 || done > 10 {
+		t.Errorf("%d of %d begun were finished", done, calls)
+	}
+	var rest tally
+	began := time.Now()
+	start(t, m, cfg, bus.RouterOptions{}, map[string]handler{"a": rest.handle})
+	eventually(t, "the rest, which was given back", rest.has(40-done))
+	if took := time.Since(began); took > 20*time.Second {
+		t.Errorf("the rest came after %v", took)
+	}
+	for o := range rest.took {
+		if first.took[o] > 0 {
+			t.Errorf("event %d was finished and came again", o)
+		}
+	}
+}
+
+// What does not finish within the drain is cancelled and comes to another at once.
+func TestCloseCancelsWhatHangs(t *testing.T) {
+	t.Parallel()
+	m := projtest.NewMemory()
+	m.Append(1)
+	cfg := sqstest.Config(t)
+	cfg.Visibility, cfg.Drain = time.Minute, 200*time.Millisecond
+	working := make(chan struct{}, 1)
+	b, stop := start(t, m, cfg, bus.RouterOptions{}, map[string]handler{"a": func(ctx context.Context, _ projection.Envelope) error {
+		working <- struct{}{}
+		<-ctx.Done()
+		return ctx.Err()
+	}})
+	publish(t, b, "a", envelope(t, m, 0, 1))
+	<-working
+	stop()
+	var k tally
+	start(t, m, cfg, bus.RouterOptions{}, map[string]handler{"a": k.handle})
+	eventually(t, "the event, at the other", k.has(1))
+}
