@@ -10,7 +10,6 @@ import (
 	"auditlog/eventstore"
 	"auditlog/internal/pgdb"
 	"auditlog/projection"
-	"auditlog/projection/relay"
 )
 
 // Load implements relay.Cursors.
@@ -21,25 +20,6 @@ func (d *DB) Load(ctx context.Context, shard eventstore.Shard, destination strin
 		return 0, nil
 	}
 	return o, pgdb.Translate("load relay cursor", err)
-}
-
-// Save implements relay.Cursors. The lease's row stays as it is until the cursor has moved, so nobody takes it in between.
-func (d *DB) Save(ctx context.Context, shard eventstore.Shard, destination string, epoch uint64, o eventstore.Offset) error {
-	done, err := d.saves.Exec(ctx, `
-		WITH mine AS (
-			SELECT shard, epoch FROM auditlog_relay.leases WHERE shard = $1 AND holder = $2 AND epoch = $3 FOR SHARE
-		)
-		INSERT INTO auditlog_relay.cursors AS c (shard, destination, "offset", epoch)
-		SELECT shard, $4, $5, epoch FROM mine
-		ON CONFLICT (shard, destination) DO UPDATE SET "offset" = greatest(c."offset", excluded."offset"), epoch = excluded.epoch`,
-		int32(shard), d.lease.id, int64(epoch), destination, int64(o))
-	if err != nil {
-		return pgdb.Translate("save relay cursor", err)
-	}
-	if done.RowsAffected() == 0 {
-		return relay.ErrFenced
-	}
-	return nil
 }
 
 // Park implements projection.Parking.

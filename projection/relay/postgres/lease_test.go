@@ -110,6 +110,7 @@ func newHolders(t *testing.T) *holders {
 
 // Leases spread over the processes there are: each has its share, before and after one comes, goes, or dies.
 func TestLeasesSpreadEvenly(t *testing.T) {
+	t.Parallel()
 	owner, address := database(t)
 	h := newHolders(t)
 	one := h.start(t, open(t, address), 16)
@@ -129,8 +130,40 @@ func TestLeasesSpreadEvenly(t *testing.T) {
 	}
 }
 
+// However many leases there are, a process says three short things in the life of one.
+func TestRenewingIsCheap(t *testing.T) {
+	t.Parallel()
+	owner, address := database(t)
+	h := newHolders(t)
+	var all []*worker
+	for range 3 {
+		all = append(all, h.start(t, open(t, address), 16))
+	}
+	eventually(t, "a third each", func() bool {
+		a, b, c := all[0].count(), all[1].count(), all[2].count()
+		return a+b+c == 16 && min(a, b, c) == 5
+	})
+	conn := connect(t, owner)
+	commits := func() (n int) {
+		err := conn.QueryRow(t.Context(), `SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()`).Scan(&n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	time.Sleep(2 * time.Second) // until the server has counted what came before
+	before := commits()
+	time.Sleep(3 * life) // what is measured is what happens in that time
+	if n := commits() - before; n > 60 {
+		t.Errorf("%d transactions of three processes in three lives", n)
+	} else {
+		t.Logf("%d transactions of three processes in three lives", n)
+	}
+}
+
 // A relay that stops hands over at once, long before its leases would be over.
 func TestStopHandsOverAtOnce(t *testing.T) {
+	t.Parallel()
 	_, address := database(t)
 	h := newHolders(t)
 	var all [2]*worker
@@ -152,6 +185,7 @@ func TestStopHandsOverAtOnce(t *testing.T) {
 
 // What is acquired twice, or after the end, fails; who does not wait any more takes nothing.
 func TestAcquireEnds(t *testing.T) {
+	t.Parallel()
 	owner, address := database(t)
 	one, two := open(t, address), open(t, address)
 	held, epoch, err := one.Acquire(t.Context(), 0)
@@ -198,6 +232,7 @@ func TestAcquireEnds(t *testing.T) {
 // A hold ends by this process's clock when it cannot be renewed, before another may take the lease. When the server is
 // back everything goes on by itself, under new epochs where time was up.
 func TestServerRestarts(t *testing.T) {
+	t.Parallel()
 	server := pgtest.NewOwn(t)
 	_, address := prepare(t, server.URL)
 	h := newHolders(t)
@@ -225,6 +260,7 @@ func TestServerRestarts(t *testing.T) {
 
 // Connections that break one after the other, without end, cost no hold.
 func TestBrokenConnectionsCostNoHold(t *testing.T) {
+	t.Parallel()
 	owner, address := database(t)
 	h := newHolders(t)
 	one := h.start(t, open(t, address), 4)

@@ -43,7 +43,7 @@ type Options struct {
 // A process that acquires no lease is no member.
 type DB struct {
 	pool  *pgxpool.Pool
-	saves *pgxpool.Pool // of cursors: a crash of the server may take back the last
+	saves *saver
 	lease *keeper
 	once  sync.Once
 }
@@ -72,12 +72,15 @@ func Open(ctx context.Context, address string, o Options) (*DB, error) {
 		pool.Close()
 		return nil, err
 	}
-	saves, err := pgdb.Open(ctx, address, pgdb.Options{AllowVolatile: true, Params: map[string]string{"synchronous_commit": "off"}})
+	saves, err := pgdb.Open(ctx, address, pgdb.Options{ // nobody waits for the disk: an old cursor is safe
+		MaxConns: 1, AllowVolatile: true, Params: map[string]string{"synchronous_commit": "off"},
+	})
 	if err != nil {
 		pool.Close()
 		return nil, err
 	}
-	return &DB{pool: pool, saves: saves, lease: newKeeper(address, o)}, nil
+	lease := newKeeper(address, o)
+	return &DB{pool: pool, saves: &saver{pool: saves, holder: lease.id}, lease: lease}, nil
 }
 
 // Close ends every hold, gives all leases back and closes the connections. The relay should have stopped before. A
@@ -85,7 +88,8 @@ func Open(ctx context.Context, address string, o Options) (*DB, error) {
 func (d *DB) Close() error {
 	d.once.Do(func() {
 		d.lease.close()
-		d.saves.Close()
+		d.saves.done.Wait()
+		d.saves.pool.Close()
 		d.pool.Close()
 	})
 	return nil

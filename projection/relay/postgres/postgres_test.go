@@ -29,7 +29,10 @@ func TestMain(m *testing.M) {
 const service = "auditlog_test_relay"
 
 // life of leases in tests: long against a busy machine, short against patience.
-const life = 1500 * time.Millisecond
+const life = 2 * time.Second
+
+// patience bounds every wait.
+const patience = 40 * time.Second
 
 var quiet = slog.New(slog.DiscardHandler)
 
@@ -75,7 +78,7 @@ func connect(tb testing.TB, address string) *pgx.Conn {
 
 func eventually(tb testing.TB, what string, ok func() bool) {
 	tb.Helper()
-	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(patience); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			tb.Fatalf("it does not come: %s", what)
 		}
@@ -83,6 +86,7 @@ func eventually(tb testing.TB, what string, ok func() bool) {
 }
 
 func TestOpenRefusesASchemaThatDoesNotFit(t *testing.T) {
+	t.Parallel()
 	bare := pgtest.Database(t)
 	if _, err := postgres.Open(t.Context(), bare, postgres.Options{}); !errors.Is(err, pgdb.ErrOlder) {
 		t.Errorf("an empty database: %v", err)
@@ -97,6 +101,7 @@ func TestOpenRefusesASchemaThatDoesNotFit(t *testing.T) {
 }
 
 func TestServiceOwnsNothing(t *testing.T) {
+	t.Parallel()
 	_, address := database(t)
 	conn := connect(t, address)
 	for _, sql := range []string{
@@ -111,6 +116,7 @@ func TestServiceOwnsNothing(t *testing.T) {
 
 // A cursor moves forward only, for the holder of the newest epoch only.
 func TestSaveIsFenced(t *testing.T) {
+	t.Parallel()
 	owner, address := database(t)
 	one, two := open(t, address), open(t, address)
 	ctx := t.Context()
@@ -152,6 +158,7 @@ func TestSaveIsFenced(t *testing.T) {
 }
 
 func TestParking(t *testing.T) {
+	t.Parallel()
 	_, address := database(t)
 	db, ctx := open(t, address), t.Context()
 	p := projection.Parked{Destination: "search", Shard: 2, Range: projection.Range{From: 4, To: 5}, Reason: "first", At: 1}

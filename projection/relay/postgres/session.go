@@ -95,6 +95,11 @@ func (v view) free(of []eventstore.Shard) (free []eventstore.Shard) {
 	return free
 }
 
+// ours are the leases of the process $1 with the shards $2 and their epochs $3, locked in the order of shards.
+const ours = `
+	SELECT shard FROM auditlog_relay.leases JOIN unnest($2::int[], $3::bigint[]) w (shard, epoch) USING (shard, epoch)
+	WHERE holder = $1 ORDER BY shard FOR NO KEY UPDATE OF leases`
+
 // tell is one transaction in one round trip. The rows of leases are locked in the order of shards, or not waited for.
 func (s *session) tell(ctx context.Context, w wishes) (still map[eventstore.Shard]bool, v view, err error) {
 	still, v = map[eventstore.Shard]bool{}, view{leases: map[eventstore.Shard]bool{}, holds: map[uuid.UUID]int{}, ends: s.o.Life}
@@ -115,13 +120,12 @@ func (s *session) tell(ctx context.Context, w wishes) (still map[eventstore.Shar
 	if len(w.give) > 0 {
 		shards, epochs := columns(w.give)
 		b.Queue(`
-			UPDATE auditlog_relay.leases l SET holder = NULL FROM unnest($2::int[], $3::bigint[]) g (shard, epoch)
-			WHERE l.holder = $1 AND l.shard = g.shard AND l.epoch = g.epoch`, s.id, shards, epochs)
+			UPDATE auditlog_relay.leases l SET holder = NULL FROM (`+ours+`) o WHERE l.shard = o.shard`, s.id, shards, epochs)
 	}
 	shards, epochs := columns(w.keep)
 	b.Queue(`
-		UPDATE auditlog_relay.leases l SET expires_at = clock_timestamp() + $4::interval FROM unnest($2::int[], $3::bigint[]) k (shard, epoch)
-		WHERE l.holder = $1 AND l.shard = k.shard AND l.epoch = k.epoch RETURNING l.shard`, s.id, shards, epochs, s.o.Life).
+		UPDATE auditlog_relay.leases l SET expires_at = clock_timestamp() + $4::interval FROM (`+ours+`) o
+		WHERE l.shard = o.shard RETURNING l.shard`, s.id, shards, epochs, s.o.Life).
 		Query(func(rows pgx.Rows) error {
 			var shard eventstore.Shard
 			_, err := pgx.ForEachRow(rows, []any{&shard}, func() error { still[shard] = true; return nil })
