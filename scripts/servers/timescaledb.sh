@@ -7,6 +7,7 @@
 #   timescaledb.sh stop      end exactly what start began
 #   timescaledb.sh status    say whether it runs; exit code 0 when it does, 3 when it does not
 #   timescaledb.sh env       print the settings of a client as KEY=value lines
+#   timescaledb.sh psql …    run psql as the superuser; it reads standard input
 #
 # TIMESCALEDB_HOME is where it is installed (.servers/timescaledb), TIMESCALEDB_PORT its port (55432). One installation
 # holds several clusters, each with data, log and pid of its own: TIMESCALEDB_CLUSTER (main) is a cluster's name.
@@ -100,5 +101,9 @@ env)
 	running || die "does not run"
 	echo "AUDITLOG_TEST_POSTGRES=postgres://postgres@127.0.0.1:$(cat "$debian$run/port")/postgres?sslmode=disable"
 	;;
-*) sed -n '5,9s/^# *//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
+psql)
+	running || die "does not run"
+	inside psql -h "$run" -p "$(cat "$debian$run/port")" -U postgres "${@:2}"
+	;;
+*) sed -n '5,10s/^# *//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
 esac
