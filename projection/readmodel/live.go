@@ -155,19 +155,27 @@ type Report struct {
 func (l *Live[T]) Rebuild(ctx context.Context, source projection.Source, step func(done, head eventstore.Offset)) (Report, error) {
 	var r Report
 	fill := func(ctx context.Context, next T) error {
-		err := l.catchUp(ctx, source, next, &r, step)
-		if err == nil {
-			err = l.catchUp(ctx, source, next, &r, step) // what came meanwhile, so that little is left while writers wait
+		for range 2 { // the second for what came meanwhile, so that little is left while writers wait
+			to, err := heads(ctx, source)
+			if err == nil {
+				err = l.catchUp(ctx, source, next, to, &r, step)
+			}
+			if err != nil {
+				return err
+			}
 		}
-		return err
+		return nil
 	}
 	last := func(ctx context.Context, old, next T) error {
-		err := l.catchUp(ctx, source, next, &r, step)
+		to, err := heads(ctx, source) // of both: appends go on
+		if err == nil {
+			err = l.catchUp(ctx, source, next, to, &r, step)
+		}
 		var none T
 		if err != nil || old == none {
 			return err
 		}
-		if err := l.catchUp(ctx, source, old, &Report{}, nil); err != nil {
+		if err := l.catchUp(ctx, source, old, to, &Report{}, nil); err != nil {
 			return err
 		}
 		a, err := digest(ctx, old)
@@ -188,18 +196,27 @@ func (l *Live[T]) Rebuild(ctx context.Context, source projection.Source, step fu
 	return r, nil
 }
 
-// catchUp applies all that is missing up to the heads of the shards.
-func (l *Live[T]) catchUp(ctx context.Context, source projection.Source, m T, r *Report, step func(done, head eventstore.Offset)) error {
-	for shard := range source.Shards() {
+// heads are the offsets of the shards' newest events.
+func heads(ctx context.Context, source projection.Source) ([]eventstore.Offset, error) {
+	all := make([]eventstore.Offset, source.Shards())
+	for shard := range all {
 		head, err := source.ShardHead(ctx, eventstore.Shard(shard))
 		if err != nil {
-			return err
+			return nil, err
 		}
+		all[shard] = head.Offset
+	}
+	return all, nil
+}
+
+// catchUp applies all that is missing up to an offset of each shard.
+func (l *Live[T]) catchUp(ctx context.Context, source projection.Source, m T, to []eventstore.Offset, r *Report, step func(done, head eventstore.Offset)) error {
+	for shard, head := range to {
 		done, err := m.Progress(ctx, eventstore.Shard(shard))
 		if err != nil {
 			return err
 		}
-		for _, gap := range done.Gaps(head.Offset) {
+		for _, gap := range done.Gaps(head) {
 			for at := gap.From; at < gap.To; {
 				env, err := projection.ReadEnvelope(ctx, source, eventstore.Shard(shard), projection.Range{From: at, To: gap.To}, rebuildPage)
 				if err != nil {
@@ -211,7 +228,7 @@ func (l *Live[T]) catchUp(ctx context.Context, source projection.Source, m T, r 
 				at = env.To
 				r.Events += int64(len(env.Events))
 				if step != nil {
-					step(at, head.Offset)
+					step(at, head)
 				}
 			}
 		}
