@@ -9,11 +9,11 @@ import (
 // TestBenchRuns takes a short look at every measure, so that they keep working; the figures are not judged.
 func TestBenchRuns(t *testing.T) {
 	r := command(t, nil, nil, "bench", "--entries", "6000", "--bulks", "2", "--duration", "200ms", "--samples", "20")
-	if r.code != 0 {
-		t.Fatal(r.err)
+	if r.Code != 0 {
+		t.Fatal(r.Err)
 	}
 	ratios := 0
-	for text := range strings.Lines(r.out) {
+	for text := range strings.Lines(r.Out) {
 		var l struct {
 			Name, Unit string
 			Value      float64
@@ -29,10 +29,10 @@ func TestBenchRuns(t *testing.T) {
 			}
 		}
 	}
-	if lines := strings.Count(r.out, "\n"); lines < 12 || ratios < 4 {
+	if lines := strings.Count(r.Out, "\n"); lines < 12 || ratios < 4 {
 		t.Errorf("%d figures, %d of them ratios", lines, ratios)
 	}
-	if !strings.Contains(r.err, "reached") {
-		t.Errorf("there is no table: %s", r.err)
+	if !strings.Contains(r.Err, "reached") {
+		t.Errorf("there is no table: %s", r.Err)
 	}
 }

@@ -8,14 +8,16 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"auditlog/test/stack"
 )
 
 // oneLine checks that a failure is told in one line that says what it is about, without a stack trace.
-func oneLine(t *testing.T, r result, code int, words ...string) {
+func oneLine(t *testing.T, r stack.Result, code int, words ...string) {
 	t.Helper()
-	text := strings.TrimSpace(r.err)
-	if r.code != code {
-		t.Errorf("exit code %d, want %d", r.code, code)
+	text := strings.TrimSpace(r.Err)
+	if r.Code != code {
+		t.Errorf("exit code %d, want %d", r.Code, code)
 	}
 	last := text[strings.LastIndexByte(text, '\n')+1:]
 	for _, w := range append(words, "auditlog: ") {
@@ -23,8 +25,8 @@ func oneLine(t *testing.T, r result, code int, words ...string) {
 			t.Errorf("the message has no %q: %s", w, last)
 		}
 	}
-	if strings.Contains(r.err, "goroutine ") || strings.Contains(r.err, ".go:") {
-		t.Errorf("the message has a stack trace: %s", r.err)
+	if strings.Contains(r.Err, "goroutine ") || strings.Contains(r.Err, ".go:") {
+		t.Errorf("the message has a stack trace: %s", r.Err)
 	}
 }
 
@@ -80,8 +82,8 @@ func TestSecondProcess(t *testing.T) {
 	r = command(t, nil, nil, "rebuild", "search", "--data-dir", dir, "--ops-addr", "127.0.0.1:1")
 	oneLine(t, r, 1, "another auditlog process uses it", "AUDITLOG_OPS_ADDR")
 	s.stop(syscall.SIGTERM)
-	if r = command(t, nil, nil, "rebuild", "search", "--data-dir", dir, "--ops-addr", "127.0.0.1:1"); r.code != 0 {
-		t.Errorf("rebuild without a service: %s", r.err)
+	if r = command(t, nil, nil, "rebuild", "search", "--data-dir", dir, "--ops-addr", "127.0.0.1:1"); r.Code != 0 {
+		t.Errorf("rebuild without a service: %s", r.Err)
 	}
 }
 
@@ -108,8 +110,8 @@ func TestDamagedIndex(t *testing.T) {
 	}
 	s = serve(t, dir)
 	s.counts(in)
-	if said := strings.Count(s.stderr.String(), "damaged"); damaged < 5 || said < damaged {
-		t.Errorf("%d files were damaged, the log tells of %d: %s", damaged, said, s.stderr)
+	if said := strings.Count(s.proc.Output.String(), "damaged"); damaged < 5 || said < damaged {
+		t.Errorf("%d files were damaged, the log tells of %d: %s", damaged, said, s.proc.Output)
 	}
 }
 
@@ -140,12 +142,12 @@ func TestCommandLine(t *testing.T) {
 		t.Run(strings.Join(c.args, " "), func(t *testing.T) { oneLine(t, command(t, nil, nil, c.args...), c.code, c.words...) })
 	}
 	for _, args := range [][]string{{}, {"--help"}, {"serve", "--help"}, {"import", "--help"}, {"version"}} {
-		if r := command(t, nil, nil, args...); r.code != 0 || !strings.Contains(r.out, "auditlog") {
-			t.Errorf("%v: %d %s%s", args, r.code, r.out, r.err)
+		if r := command(t, nil, nil, args...); r.Code != 0 || !strings.Contains(r.Out, "auditlog") {
+			t.Errorf("%v: %d %s%s", args, r.Code, r.Out, r.Err)
 		}
 	}
-	if r := command(t, nil, nil, "--help"); !strings.Contains(r.out, "Exit codes") {
-		t.Errorf("the help tells no exit codes: %s", r.out)
+	if r := command(t, nil, nil, "--help"); !strings.Contains(r.Out, "Exit codes") {
+		t.Errorf("the help tells no exit codes: %s", r.Out)
 	}
 }
 
@@ -154,25 +156,25 @@ func TestClientCommands(t *testing.T) {
 	dir := t.TempDir()
 	s := serve(t, dir)
 	minted := command(t, nil, nil, "token", "--data-dir", dir, "--roles", "writer,reader", "--tenant", s.tenant, "--rights", "export")
-	if minted.code != 0 {
-		t.Fatal(minted.err)
+	if minted.Code != 0 {
+		t.Fatal(minted.Err)
 	}
-	s.tokens["minted"] = strings.TrimSpace(minted.out)
-	if r := s.auditlog("minted", nil, "seed", "--count", "250", "--bulk", "100"); r.code != 0 || !strings.HasPrefix(r.out, "sent 250, of them replayed 0,") {
-		t.Errorf("seed: %d %s%s", r.code, r.out, r.err)
+	s.tokens["minted"] = strings.TrimSpace(minted.Out)
+	if r := s.auditlog("minted", nil, "seed", "--count", "250", "--bulk", "100"); r.Code != 0 || !strings.HasPrefix(r.Out, "sent 250, of them replayed 0,") {
+		t.Errorf("seed: %d %s%s", r.Code, r.Out, r.Err)
 	}
-	if r := s.auditlog("minted", nil, "seed", "--count", "250"); !strings.HasPrefix(r.out, "sent 250, of them replayed 250,") {
-		t.Errorf("seed again: %d %s%s", r.code, r.out, r.err)
+	if r := s.auditlog("minted", nil, "seed", "--count", "250"); !strings.HasPrefix(r.Out, "sent 250, of them replayed 250,") {
+		t.Errorf("seed again: %d %s%s", r.Code, r.Out, r.Err)
 	}
 	lines := `{"action":"a","actor":{"id":"x"},"resource":{"type":"y"}}` + "\n" + `{"action":"b c"}` + "\nnonsense\n"
 	r := s.auditlog("minted", strings.NewReader(lines), "import", "--format", "ndjson", "-")
-	if !strings.HasPrefix(r.out, "read 3, stored 1, replayed 0, refused 2 ") || !strings.Contains(r.err, "-:2: ") || !strings.Contains(r.err, "-:3: ") {
-		t.Errorf("import: %s%s", r.out, r.err)
+	if !strings.HasPrefix(r.Out, "read 3, stored 1, replayed 0, refused 2 ") || !strings.Contains(r.Err, "-:2: ") || !strings.Contains(r.Err, "-:3: ") {
+		t.Errorf("import: %s%s", r.Out, r.Err)
 	}
 	oneLine(t, r, 3, "2 of 3 records were refused")
 	s.list("", 252)
-	if r := s.auditlog("minted", nil, "export", "-f", "action=a"); r.code != 0 || strings.Count(r.out, "\n") != 2 || !strings.Contains(r.err, "1 entries") {
-		t.Errorf("export: %d %s%s", r.code, r.out, r.err)
+	if r := s.auditlog("minted", nil, "export", "-f", "action=a"); r.Code != 0 || strings.Count(r.Out, "\n") != 2 || !strings.Contains(r.Err, "1 entries") {
+		t.Errorf("export: %d %s%s", r.Code, r.Out, r.Err)
 	}
 	out := filepath.Join(t.TempDir(), "out")
 	oneLine(t, s.auditlog("minted", nil, "replay", "--out", out), 1, "403", "AUDITLOG_TOKEN")

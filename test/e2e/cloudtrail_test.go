@@ -17,13 +17,16 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"auditlog/test/stack"
 )
 
 // page is an answer of GET /api/v1/logs.
 type page struct {
 	Items []struct {
-		ID       string
-		Position int64
+		ID         string
+		Position   int64
+		RecordedAt time.Time `json:"recorded_at"`
 	}
 	Total struct {
 		Value    int
@@ -49,27 +52,41 @@ func (s *server) list(parameters string, upTo int64) page {
 func (s *server) importSample(in sample) string {
 	s.t.Helper()
 	r := s.auditlog("writer", nil, "import", "--format", "cloudtrail", in.path)
-	if r.code != 0 {
-		s.t.Fatalf("import ended with %d: %s", r.code, r.err)
+	if r.Code != 0 {
+		s.t.Fatalf("import ended with %d: %s", r.Code, r.Err)
 	}
-	return r.out
+	return r.Out
 }
 
-// TestCloudTrail imports real records twice and looks at them through every door.
+// TestCloudTrail imports real records twice and looks at them through every door, on either tier.
 func TestCloudTrail(t *testing.T) {
 	in := openSample(t)
-	s := serve(t, t.TempDir())
+	onBothTiers(t, func(s *server) { s.acceptance(in) })
+}
+
+func (s *server) acceptance(in sample) {
+	s.t.Helper()
 	if out, want := s.importSample(in), fmt.Sprintf("read %d, stored %d, replayed 0, refused 0 ", in.total, in.total); !strings.HasPrefix(out, want) {
-		t.Fatalf("first import: %s", out)
+		s.t.Fatalf("first import: %s", out)
 	}
 	if out, want := s.importSample(in), fmt.Sprintf("read %d, stored 0, replayed %d, refused 0 ", in.total, in.total); !strings.HasPrefix(out, want) {
-		t.Fatalf("second import: %s", out)
+		s.t.Fatalf("second import: %s", out)
 	}
-	t.Run("counts", func(t *testing.T) { s.with(t).counts(in) })
-	t.Run("csv", func(t *testing.T) { s.with(t).csv(in) })
-	t.Run("stream", func(t *testing.T) { s.with(t).stream(in) })
-	t.Run("replay", func(t *testing.T) { s.with(t).replay(in.total) })
-	t.Run("rebuild", func(t *testing.T) { s.with(t).rebuild(in) })
+	for _, step := range []struct {
+		name string
+		run  func(*server, sample)
+	}{
+		{"counts", (*server).counts},
+		{"csv", (*server).csv},
+		{"stream", (*server).stream},
+		{"replay", func(s *server, in sample) { s.replay(in.total) }},
+		{"rebuild", (*server).rebuild},
+		{"rebuild while writing", (*server).rebuildWhileWriting},
+		{"erase", (*server).eraseOne},
+		{"clean up", (*server).cleanUp},
+	} {
+		s.t.Run(step.name, func(t *testing.T) { step.run(s.with(t), in) })
+	}
 }
 
 // with is the server with another test to complain to.
@@ -134,8 +151,8 @@ func span(t *testing.T, in sample) (from, to string) {
 
 func (s *server) csv(in sample) {
 	path := filepath.Join(s.t.TempDir(), "export.csv")
-	if r := s.auditlog("reader", nil, "export", "--format", "csv", "--out", path); r.code != 0 {
-		s.t.Fatal(r.err)
+	if r := s.auditlog("reader", nil, "export", "--format", "csv", "--out", path); r.Code != 0 {
+		s.t.Fatal(r.Err)
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -206,11 +223,11 @@ type event struct {
 func (s *server) events() []event {
 	s.t.Helper()
 	r := s.auditlog("auditor", nil, "replay")
-	if r.code != 0 {
-		s.t.Fatal(r.err)
+	if r.Code != 0 {
+		s.t.Fatal(r.Err)
 	}
 	var events []event
-	dec := json.NewDecoder(strings.NewReader(r.out))
+	dec := json.NewDecoder(strings.NewReader(r.Out))
 	for want := int64(1); ; want++ {
 		var l line
 		if err := dec.Decode(&l); err != nil {
@@ -256,17 +273,6 @@ func (s *server) replay(entries int) map[string]int64 {
 	return places
 }
 
-// rebuild makes projections anew under the running service and finds the same.
-func (s *server) rebuild(in sample) {
-	for _, projection := range []string{"search", "stats", "find"} {
-		r := command(s.t, nil, []string{"AUDITLOG_OPS_ADDR=" + strings.TrimPrefix(s.ops, "http://")}, "rebuild", projection)
-		if r.code != 0 || !strings.Contains(r.out, "equal to the one before") {
-			s.t.Errorf("rebuild %s: %d %s%s", projection, r.code, r.out, r.err)
-		}
-	}
-	s.counts(in)
-}
-
 // TestImportOverACrash kills the service in the middle of an import and imports again.
 func TestImportOverACrash(t *testing.T) {
 	in := openSample(t)
@@ -274,7 +280,7 @@ func TestImportOverACrash(t *testing.T) {
 	s := serve(t, dir)
 	const bulk = 10
 	feed, pipe := io.Pipe()
-	ended := make(chan result, 1)
+	ended := make(chan stack.Result, 1)
 	go func() {
 		ended <- s.auditlog("writer", feed, "import", "--format", "cloudtrail", "--bulk", strconv.Itoa(bulk), "--patience", "500ms", "-")
 	}()
@@ -294,8 +300,8 @@ func TestImportOverACrash(t *testing.T) {
 			}
 		}
 	}()
-	if r := <-ended; r.code != 1 || !strings.Contains(r.err, "no server answers") && !strings.Contains(r.err, "broke") {
-		t.Fatalf("the import over a dead server ended with %d: %s", r.code, r.err)
+	if r := <-ended; r.Code != 1 || !strings.Contains(r.Err, "no server answers") && !strings.Contains(r.Err, "broke") {
+		t.Fatalf("the import over a dead server ended with %d: %s", r.Code, r.Err)
 	}
 	_ = feed.Close()
 

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"auditlog/test/stack"
 )
 
 // readmeCommands are the shell blocks of README.md that are to run against a service that `make run` started.
@@ -47,8 +49,8 @@ func TestReadme(t *testing.T) {
 	t.Run("printed requests", func(t *testing.T) { s.with(t).printed() })
 	head := int64(len(s.replay(-1)))
 	before := s.list("", head).Total.Value
-	if err := s.end(syscall.SIGINT); err != nil && err.Error() != "signal: interrupt" && s.cmd.ProcessState.ExitCode() != 2 {
-		t.Errorf("make run ended with %v\n%s", err, s.stderr)
+	if err := s.proc.End(syscall.SIGINT); err != nil && err.Error() != "signal: interrupt" && s.proc.ExitCode() != 2 {
+		t.Errorf("make run ended with %v\n%s", err, s.proc.Output)
 	}
 
 	s = makeRun(t, clone)
@@ -104,7 +106,7 @@ func makeRun(t *testing.T, dir string) *server {
 	t.Helper()
 	cmd := exec.Command("make", "run")
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "AUDITLOG_ADDR=127.0.0.1:0", "AUDITLOG_OPS_ADDR=127.0.0.1:0", "AUDITLOG_LOG_LEVEL=WARN")
+	cmd.Env = stack.Environ("AUDITLOG_ADDR=127.0.0.1:0", "AUDITLOG_OPS_ADDR=127.0.0.1:0", "AUDITLOG_LOG_LEVEL=WARN")
 	return launch(t, cmd)
 }
 
@@ -113,7 +115,7 @@ func (s *server) shell(dir, script string) string {
 	s.t.Helper()
 	cmd := exec.Command("sh", "-c", script)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "WRITER="+s.tokens["writer"], "READER="+s.tokens["reader"], "AUDITOR="+s.tokens["auditor"])
+	cmd.Env = stack.Environ("WRITER="+s.tokens["writer"], "READER="+s.tokens["reader"], "AUDITOR="+s.tokens["auditor"])
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		s.t.Fatalf("%s\n%v\n%s", script, err, out)
