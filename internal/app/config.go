@@ -49,7 +49,16 @@ const (
 )
 
 func (c Config) serves() bool { return c.Duty == Both || c.Duty == APIOnly }
-func (c Config) works() bool  { return c.Duty == WorkersOnly || c.Duty == Both && !c.WorkersOff }
+
+// applied are the projections that a process with workers applies.
+func (c Config) applied() []string {
+	if len(c.Only) == 0 {
+		return Projections
+	}
+	return c.Only
+}
+
+func (c Config) works() bool { return c.Duty == WorkersOnly || c.Duty == Both && !c.WorkersOff }
 
 // Secret is a text that no log and no message shows.
 type Secret string

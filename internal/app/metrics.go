@@ -10,6 +10,7 @@ import (
 
 	"auditlog/eventstore"
 	"auditlog/projection"
+	"auditlog/transport/bus/sqs"
 )
 
 // meters are the metrics of what lies behind HTTP. No label names a tenant.
@@ -25,7 +26,12 @@ type meters struct {
 	swept    *prometheus.CounterVec
 	lag      *prometheus.GaugeVec
 	sent     *prometheus.CounterVec
+	relaying *prometheus.GaugeVec
+	shards   *prometheus.GaugeVec
 	poison   *prometheus.CounterVec
+	calls    *prometheus.CounterVec
+	messages *prometheus.GaugeVec
+	oldest   *prometheus.GaugeVec
 	purged   prometheus.Counter
 }
 
@@ -49,14 +55,29 @@ func newMeters() *meters {
 		parked:   counter("auditlog_projection_parked_events_total", "Events set aside because they can never be applied."),
 		swept:    counter("auditlog_projection_swept_events_total", "Events that the sweeper brought."),
 		poison:   counter("auditlog_bus_poison_messages_total", "Messages that the bus set aside because they can never be read or applied."),
-		sent:     counter("auditlog_relay_published_events_total", "Events that the bus took."),
+		relaying: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "auditlog_relay_lag_events", Help: "Events between a shard's head and what the bus took, of shards that this process relays.",
+		}, []string{"projection", "shard"}),
+		shards: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "auditlog_relay_held", Help: "1 for each shard that this process relays; over all processes each shard has one.",
+		}, []string{"shard"}),
+		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "auditlog_queue_calls_total", Help: "Requests to the queue service, retries included.",
+		}, []string{"operation"}),
+		messages: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "auditlog_queue_messages", Help: "Messages of a queue by state: waiting, in_work, delayed, dead. About, as the service tells.",
+		}, []string{"projection", "state"}),
+		oldest: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "auditlog_queue_oldest_seconds", Help: "About the age of the oldest message of a queue.",
+		}, projections),
+		sent: counter("auditlog_relay_published_events_total", "Events that the bus took."),
 		lag: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "auditlog_projection_lag_events", Help: "Events between a shard's head and the projection's cursor, at the last sweep.",
 		}, []string{"projection", "shard"}),
 		purged: prometheus.NewCounter(prometheus.CounterOpts{Name: "auditlog_purged_events_total", Help: "Events removed by retention."}),
 	}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		m.waiting, m.flushes, m.flushed, m.applied, m.failures, m.parked, m.swept, m.lag, m.sent, m.poison, m.purged)
+		m.waiting, m.flushes, m.flushed, m.applied, m.failures, m.parked, m.swept, m.lag, m.sent, m.relaying, m.shards, m.poison, m.calls, m.messages, m.oldest, m.purged)
 	return m
 }
 
@@ -95,6 +116,29 @@ func (m *meters) published(d string, events int, _ time.Duration) {
 }
 
 func (m *meters) publishFailed(d string, _ error) { m.failures.WithLabelValues(d).Inc() }
+
+// held tells which shards are relayed here; what is not held any more has no lag of ours.
+func (m *meters) held(shard eventstore.Shard, held bool) {
+	if held {
+		m.shards.WithLabelValues(shardLabel(shard)).Set(1)
+		return
+	}
+	m.shards.DeleteLabelValues(shardLabel(shard))
+	m.relaying.DeletePartialMatch(prometheus.Labels{"shard": shardLabel(shard)})
+}
+
+func (m *meters) relayLag(d string, shard eventstore.Shard, offsets int64) {
+	m.relaying.WithLabelValues(d, shardLabel(shard)).Set(float64(offsets))
+}
+
+func (m *meters) called(operation string) { m.calls.WithLabelValues(operation).Inc() }
+
+func (m *meters) queue(s sqs.State) {
+	for state, n := range map[string]int{"waiting": s.Waiting, "in_work": s.InWork, "delayed": s.Delayed, "dead": s.Dead} {
+		m.messages.WithLabelValues(s.Destination, state).Set(float64(n))
+	}
+	m.oldest.WithLabelValues(s.Destination).Set(s.Oldest.Seconds())
+}
 
 // poisoned counts what a bus set aside.
 func (m *meters) poisoned(_ context.Context, destination, _ string, _ []byte) {

@@ -41,7 +41,7 @@ func (a *App) checks() (checks map[string]func(context.Context) error, required 
 	if a.pipeline != nil && a.pipeline.queues != nil {
 		checks["bus"] = a.pipeline.queues
 	}
-	for _, projector := range p.projectors(nil) {
+	for _, projector := range p.projectors(Projections) {
 		checks["projection_"+projector.Name()] = func(ctx context.Context) error { return a.readable(ctx, projector) }
 	}
 	if !a.cfg.serves() {

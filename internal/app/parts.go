@@ -130,14 +130,11 @@ func (p *parts) openKeys(ctx context.Context, cfg Parts) error {
 
 func (p *parts) opener() entry.Opener { return entry.Opener{Ring: p.ring} }
 
-// projectors are those of the destinations that the process applies.
-func (p *parts) projectors(only []string) []projection.Projector {
+// projectors are those of the destinations.
+func (p *parts) projectors(destinations []string) []projection.Projector {
 	all := map[string]projection.Projector{"search": p.search, "stats": p.stats, "find": p.find, "forget": p.forget}
-	if len(only) == 0 {
-		only = Projections
-	}
-	out := make([]projection.Projector, len(only))
-	for i, name := range only {
+	out := make([]projection.Projector, len(destinations))
+	for i, name := range destinations {
 		out[i] = all[name]
 	}
 	return out

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 
@@ -29,18 +28,26 @@ type pipeline struct {
 // settleOnQueues is how long a gap is left to a bus between processes, where messages wait for a free worker.
 const settleOnQueues = 3 * time.Second
 
+// watchPeriod is how often the state of the queues is taken into the metrics.
+const watchPeriod = 15 * time.Second
+
 // startPipeline starts it from its end: what applies envelopes first, what sends them last.
 func startPipeline(ctx context.Context, parts *parts, cfg Config, log *slog.Logger, m *meters, failed chan error) (*pipeline, error) {
 	p := &pipeline{workers: newStage(failed), busRun: newStage(failed), relay: newStage(failed)}
-	destinations, o := Projections, projection.RunnerOptions{Hooks: m.hooks(), Log: log, Shared: !cfg.Parts.embeddedStore()}
+	o := projection.RunnerOptions{Hooks: m.hooks(), Log: log, Shared: !cfg.Parts.embeddedStore()}
 	var err error
 	if p.bus, err = openBus(ctx, parts.store, cfg.Parts, m, log); err != nil {
 		return nil, err
 	}
-	if cfg.Parts.Bus == SQS {
-		p.queues, o.Settle = queuesAnswer(cfg), settleOnQueues
+	if queues, ok := p.bus.(*sqs.Bus); ok {
+		o.Settle = settleOnQueues
+		p.queues = func(ctx context.Context) error { return pingAll(ctx, queues, cfg.applied()) }
+		p.workers.run("queue metrics", func(ctx context.Context) error {
+			queues.Watch(ctx, watchPeriod, cfg.applied(), m.queue)
+			return ctx.Err()
+		})
 	}
-	for _, projector := range parts.projectors(cfg.Only) {
+	for _, projector := range parts.projectors(cfg.applied()) {
 		r := projection.NewRunner(projector, parts.store, parts.relay, o)
 		p.runners = append(p.runners, r)
 		p.bus.Subscribe(r.Name(), r.Handle)
@@ -55,7 +62,9 @@ func startPipeline(ctx context.Context, parts *parts, cfg Config, log *slog.Logg
 			return nil, errors.Join(err, p.stop(context.WithoutCancel(ctx)))
 		}
 	}
-	r := relay.New(parts.store, p.bus, parts.relay, destinations, relay.Options{Log: log, Lease: parts.lease, Published: m.published, Failed: m.publishFailed})
+	r := relay.New(parts.store, p.bus, parts.relay, Projections, relay.Options{
+		Log: log, Lease: parts.lease, Published: m.published, Failed: m.publishFailed, Held: m.held, Lag: m.relayLag,
+	})
 	p.relay.run("relay", r.Run)
 	return p, nil
 }
@@ -66,35 +75,18 @@ func openBus(ctx context.Context, source projection.Source, cfg Parts, m *meters
 	if cfg.Bus == InProcess {
 		return inproc.New(source, o)
 	}
-	b, err := sqs.Open(ctx, source, sqs.Config{Prefix: cfg.QueuePrefix, Log: log}, o)
+	b, err := sqs.Open(ctx, source, sqs.Config{Prefix: cfg.QueuePrefix, OnCall: m.called, Log: log}, o)
 	return b, named(setBus, err)
 }
 
-// queuesAnswer makes the check of the queues that this process reads.
-func queuesAnswer(cfg Config) func(context.Context) error {
-	return func(ctx context.Context) error {
-		aws, err := sqs.LoadAWS(ctx)
-		if err != nil {
+// pingAll tells whether the queues are there and answer.
+func pingAll(ctx context.Context, queues *sqs.Bus, destinations []string) error {
+	for _, d := range destinations {
+		if err := queues.Ping(ctx, d); err != nil {
 			return err
 		}
-		q, err := sqs.NewQueues(sqs.Config{AWS: aws, Prefix: cfg.Parts.QueuePrefix})
-		if err != nil {
-			return err
-		}
-		for _, d := range Projections {
-			if len(cfg.Only) > 0 && !slices.Contains(cfg.Only, d) {
-				continue
-			}
-			state, err := q.Show(ctx, d)
-			if err != nil {
-				return err
-			}
-			if state.Missing {
-				return fmt.Errorf("the queue %s is missing: make it by `auditlog queues ensure`", state.Queue)
-			}
-		}
-		return nil
 	}
+	return nil
 }
 
 // stop ends it with the flow: nothing is sent any more, what was sent is applied, then the rest ends. What the

@@ -48,8 +48,12 @@ func (l *lane) run(ctx context.Context) {
 // next is the envelope from the cursor on; an empty range when there is none.
 func (l *lane) next(ctx context.Context) (projection.Envelope, error) {
 	head, err := l.source.ShardHead(ctx, l.shard)
-	if err != nil || head.Offset <= l.cursor {
+	if err != nil {
 		return projection.Envelope{To: l.cursor}, err
+	}
+	l.o.Lag(l.destination, l.shard, max(0, int64(head.Offset-l.cursor)))
+	if head.Offset <= l.cursor {
+		return projection.Envelope{To: l.cursor}, nil
 	}
 	if env, ok := l.recent.from(l.shard, l.cursor, l.epoch); ok {
 		return env, nil

@@ -74,6 +74,8 @@ type Options struct {
 
 	Published func(destination string, events int, took time.Duration)
 	Failed    func(destination string, err error)
+	Held      func(shard eventstore.Shard, held bool)                         // this process begins or ends to publish a shard
+	Lag       func(destination string, shard eventstore.Shard, offsets int64) // head minus cursor, at each look at a held shard
 }
 
 // maxLinger and poll bound two waits: for more events, and for a wake-up that was lost.
@@ -117,6 +119,12 @@ func New(source Source, bus Publisher, cursors Cursors, destinations []string, o
 	if o.Failed == nil {
 		o.Failed = func(string, error) {}
 	}
+	if o.Held == nil {
+		o.Held = func(eventstore.Shard, bool) {}
+	}
+	if o.Lag == nil {
+		o.Lag = func(string, eventstore.Shard, int64) {}
+	}
 	return &Relay{source: source, bus: bus, cursors: cursors, destinations: destinations, o: o}
 }
 
@@ -142,6 +150,7 @@ func (r *Relay) runShard(ctx context.Context, shard eventstore.Shard) {
 			}
 			continue
 		}
+		r.o.Held(shard, true)
 		held, end := context.WithCancel(held)
 		var lanes sync.WaitGroup
 		for _, d := range r.destinations {
@@ -150,6 +159,7 @@ func (r *Relay) runShard(ctx context.Context, shard eventstore.Shard) {
 		}
 		lanes.Wait()
 		end()
+		r.o.Held(shard, false)
 		r.o.Lease.Release(shard, epoch)
 	}
 }
