@@ -14,6 +14,7 @@
 #   OPENSEARCH_PORT     default 9200
 #   OPENSEARCH_HEAP     default 512m
 #   OPENSEARCH_VERSION  default 3.6.0
+#   OPENSEARCH_OPTIONS  more options of the Java runtime; tests take -XX:TieredStopAtLevel=1, which halves what a start costs
 #   OPENSEARCH_JAVA     folder of a Java runtime, 21 or newer; default: the first that is found
 set -euo pipefail
 
@@ -107,8 +108,9 @@ run() {
 	# G1, since the server's memory breaker knows how to make it collect: with another collector it counts garbage as use
 	# and answers 429 for no reason.
 	cd "$home"
+	# shellcheck disable=SC2086 # options are several words
 	exec ${as[@]+"${as[@]}"} "$java/bin/java" -Dauditlog.dir="$dir" \
-		-Xms"$heap" -Xmx"$heap" -XX:+UseG1GC -Xss1m -XX:+ExitOnOutOfMemoryError -XX:ErrorFile="$dir/tmp/crash-%p.log" \
+		-Xms"$heap" -Xmx"$heap" -XX:+UseG1GC -Xss1m ${OPENSEARCH_OPTIONS:-} -XX:+ExitOnOutOfMemoryError -XX:ErrorFile="$dir/tmp/crash-%p.log" \
 		-Djava.awt.headless=true -Dfile.encoding=UTF-8 -Djava.locale.providers=CLDR \
 		-Djna.nosys=true -Djna.tmpdir="$dir/tmp" -Djava.io.tmpdir="$dir/tmp" \
 		-Dlog4j.shutdownHookEnabled=false -Dlog4j2.disable.jmx=true \
@@ -164,5 +166,5 @@ run) install_all; mkdir -p "$dir"; dir=$(cd "$dir" && pwd); run ;;
 status) if alive >/dev/null && healthy; then echo "$address"; else exit 1; fi ;;
 stop) stop ;;
 env) echo "AUDITLOG_TEST_OPENSEARCH=$address" ;;
-*) sed -n '2,19s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
+*) sed -n '2,20s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
 esac

@@ -60,6 +60,7 @@ func tryApply(t *testing.T, p *proxy, change func(*opensearch.Config)) error {
 }
 
 func TestBasicAuthOverTLSWithItsOwnAuthority(t *testing.T) {
+	t.Parallel()
 	p, ca := guarded(t, func(r *http.Request) bool {
 		user, password, ok := r.BasicAuth()
 		return ok && user == "auditlog" && password == "p:ass wörd"
@@ -80,6 +81,7 @@ func TestBasicAuthOverTLSWithItsOwnAuthority(t *testing.T) {
 
 // The proxy signs each request again with the same key and compares.
 func TestSigV4(t *testing.T) {
+	t.Parallel()
 	credentials := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 		return aws.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "secret", SessionToken: "session"}, nil
 	})
@@ -130,6 +132,7 @@ func signed(t *testing.T, r *http.Request, from aws.CredentialsProvider, service
 }
 
 func TestConfigComplainsAboutAllAtOnce(t *testing.T) {
+	t.Parallel()
 	_, err := opensearch.Open(opensearch.Config{
 		Addresses: []string{"https://user:secret@host", "ftp://host"}, Prefix: "Audit-Log", Password: "hidden", AWS: &opensearch.SigV4{},
 	})

@@ -59,6 +59,7 @@ func aliased(t *testing.T, prefix string) []string {
 }
 
 func TestIndicesByClassAndMonth(t *testing.T) {
+	t.Parallel()
 	log := searchtest.NewLog(t)
 	cfg := config(t, ostest.Address(t), log)
 	own := searchtest.Tenant(3)
@@ -96,6 +97,7 @@ func TestIndicesByClassAndMonth(t *testing.T) {
 }
 
 func TestMappingIsStrictAndRoutingRequired(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1, nil)
 	w.apply()
 	index := "/" + w.cfg.Prefix + "-g1-all-2024.03/_doc/x"
@@ -108,6 +110,7 @@ func TestMappingIsStrictAndRoutingRequired(t *testing.T) {
 }
 
 func TestLongTermsAndOddPathsStayApart(t *testing.T) {
+	t.Parallel()
 	long := strings.Repeat("ü", 20_000)
 	w := newWorld(t, 0, nil)
 	for _, private := range []format.Private{

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"auditlog/internal/pgdb/pgtest"
 	"auditlog/projection"
 	"auditlog/projection/search"
 	"auditlog/projection/search/opensearch"
@@ -21,7 +22,12 @@ var (
 	_ query.Index          = (*opensearch.Index)(nil)
 )
 
-func TestMain(m *testing.M) { os.Exit(ostest.Main(m)) }
+func TestMain(m *testing.M) { os.Exit(pgtest.Main(both{m})) }
+
+// both ends the search server, then the database's.
+type both struct{ m *testing.M }
+
+func (b both) Run() int { return ostest.Main(b.m) }
 
 // config is an empty index's, with a state and a prefix of its own.
 func config(tb testing.TB, address string, log *searchtest.Log) opensearch.Config {
@@ -56,11 +62,13 @@ func open(tb testing.TB, cfg opensearch.Config) *opensearch.Index {
 }
 
 func TestSuite(t *testing.T) {
+	t.Parallel()
 	address := ostest.Address(t)
 	searchtest.Run(t, func(tb testing.TB, log *searchtest.Log) searchtest.Index { return open(tb, config(tb, address, log)) })
 }
 
 func TestAgreesWithTheEmbeddedIndex(t *testing.T) {
+	t.Parallel()
 	address := ostest.Address(t)
 	searchtest.Compare(t,
 		func(tb testing.TB, log *searchtest.Log) searchtest.Index {

@@ -56,6 +56,7 @@ func history(l *searchtest.Log) {
 }
 
 func TestAnyOrderGivesTheSameDocuments(t *testing.T) {
+	t.Parallel()
 	straight := newWorld(t, 0, nil)
 	history(straight.log)
 	straight.apply()
@@ -65,7 +66,7 @@ func TestAnyOrderGivesTheSameDocuments(t *testing.T) {
 	}
 	seed := rand.Uint64()
 	r := rand.New(rand.NewPCG(seed, 3))
-	for range 12 {
+	for range 6 {
 		w := newWorld(t, 0, nil)
 		history(w.log)
 		order := r.Perm(8)
@@ -85,6 +86,7 @@ func TestAnyOrderGivesTheSameDocuments(t *testing.T) {
 
 // An answer that is lost between the effect and its range leaves the range to be applied again, without a trace.
 func TestRangeIsRecordedAfterItsEffect(t *testing.T) {
+	t.Parallel()
 	state := &failingState{}
 	w := newWorld(t, 10, func(c *opensearch.Config) { state.State = c.State; c.State = state })
 	state.fail = func(call string) error {
@@ -140,6 +142,7 @@ func (s *failingState) Reopen(ctx context.Context, gen int) error {
 
 // A rebuild beside writers and readers loses nothing, shows nothing twice, and equals what it replaces.
 func TestRebuildWhileWritesGoOn(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 500, nil)
 	w.apply()
 	w.await()
@@ -201,6 +204,7 @@ func TestRebuildWhileWritesGoOn(t *testing.T) {
 }
 
 func TestRebuildTellsDifferencesAndSkipsPoison(t *testing.T) {
+	t.Parallel()
 	log := searchtest.NewLog(t)
 	cfg := config(t, ostest.Address(t), log)
 	opener := &pickyOpener{Log: log}
@@ -242,6 +246,7 @@ func (o *pickyOpener) Open(ctx context.Context, ev eventstore.Event) (entry.Open
 
 // A rebuild that dies in its last step is finished or taken back by whoever applies next, once its time is over.
 func TestRebuildThatDiesIsResolved(t *testing.T) {
+	t.Parallel()
 	for call, alias := range map[string]string{"Promote": "g2-all-2024.03", "Add": "g1-all-2024.03"} {
 		state := &failingState{}
 		now := time.Now()
@@ -281,6 +286,7 @@ func TestRebuildThatDiesIsResolved(t *testing.T) {
 
 // A server that lost an index, or is another one, is filled anew by the sweeper; until then searches fail.
 func TestLostIndexIsBuiltAnew(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 20, nil)
 	w.apply()
 	w.expect(20)
@@ -316,6 +322,7 @@ func (w *world) untilSearch(wanted func(error) bool) {
 
 // A document that was on its way while its tenant was purged does not stay.
 func TestLateDocumentsOfAPurgeAreTakenBack(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 0, nil)
 	w.log.Record(searchtest.Tenant(2), format.Public{Action: "READ"}, format.Private{Message: "keeps the index"})
 	w.apply()

@@ -22,6 +22,7 @@ import (
 
 // TestOwnServer holds the cases that kill a server or look into its files.
 func TestOwnServer(t *testing.T) {
+	t.Parallel()
 	server := ostest.Start(t)
 	t.Run("ErasedWordsLeaveTheFiles", func(t *testing.T) { testErasedWordsLeaveTheFiles(t, server) })
 	t.Run("Killed", func(t *testing.T) { testKilledServer(t, server) })
@@ -98,48 +99,46 @@ func testKilledServer(t *testing.T, server *ostest.Server) {
 	w := &world{T: t, log: log, cfg: cfg, x: open(t, cfg)}
 	runner := projection.NewRunner(w.x, log, &parking{}, projection.RunnerOptions{Log: cfg.Log, Sweep: 200 * time.Millisecond, Settle: 50 * time.Millisecond})
 	began := time.Now()
-	for range 2 {
-		ctx, stop := context.WithCancel(t.Context())
-		var all sync.WaitGroup
-		all.Go(func() { _ = runner.Run(ctx) }) // ends with ctx
-		all.Go(func() {
-			for ctx.Err() == nil && log.Head() < 200_000 {
-				w.record(50)
-				head := log.Head()
-				_ = runner.Handle(ctx, log.Envelope(head-50, head)) // what fails is the sweeper's
-			}
-		})
-		from := log.Head()
-		for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); { // in the middle of it
-			changed := w.x.Changed()
-			if r, err := w.x.Progress(ctx, 0); err == nil && r.Cursor() > from+500 {
-				break
-			}
-			select {
-			case <-changed:
-			case <-time.After(time.Until(deadline)):
-			}
+	ctx, stop := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	all.Go(func() { _ = runner.Run(ctx) }) // ends with ctx
+	all.Go(func() {
+		for ctx.Err() == nil && log.Head() < 200_000 {
+			w.record(50)
+			head := log.Head()
+			_ = runner.Handle(ctx, log.Envelope(head-50, head)) // what fails is the sweeper's
 		}
-		t.Logf("%s: kill at %d entries", time.Since(began).Round(time.Millisecond), log.Head())
-		server.Kill()
-		if _, err := w.x.Find(ctx, query.IndexQuery{Tenant: tenant, Limit: 1}); !fault.Is(err, fault.Unavailable) {
-			t.Errorf("search without a server: %v", err)
+	})
+	from := log.Head()
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); { // in the middle of it
+		changed := w.x.Changed()
+		if r, err := w.x.Progress(ctx, 0); err == nil && r.Cursor() > from+500 {
+			break
 		}
-		if err := server.Restart(); err != nil {
-			t.Fatal(err)
+		select {
+		case <-changed:
+		case <-time.After(time.Until(deadline)):
 		}
-		stop()
-		all.Wait()
-		ctx, stop = context.WithCancel(t.Context())
-		all.Go(func() { _ = runner.Run(ctx) })
-		start := time.Now()
-		w.await()
-		t.Logf("%s: %d entries, lag gone %s after the server was back", time.Since(began).Round(time.Millisecond), log.Head(), time.Since(start).Round(time.Millisecond))
-		stop()
-		all.Wait()
-		n, err := w.x.Count(t.Context(), query.IndexQuery{Tenant: tenant}, 1_000_000)
-		if err != nil || n != int(log.Head()) {
-			t.Fatalf("%d of %d entries are found, %v", n, log.Head(), err)
-		}
+	}
+	t.Logf("%s: kill at %d entries", time.Since(began).Round(time.Millisecond), log.Head())
+	server.Kill()
+	if _, err := w.x.Find(ctx, query.IndexQuery{Tenant: tenant, Limit: 1}); !fault.Is(err, fault.Unavailable) {
+		t.Errorf("search without a server: %v", err)
+	}
+	if err := server.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	all.Wait()
+	ctx, stop = context.WithCancel(t.Context())
+	all.Go(func() { _ = runner.Run(ctx) })
+	start := time.Now()
+	w.await()
+	t.Logf("%s: %d entries, lag gone %s after the server was back", time.Since(began).Round(time.Millisecond), log.Head(), time.Since(start).Round(time.Millisecond))
+	stop()
+	all.Wait()
+	n, err := w.x.Count(t.Context(), query.IndexQuery{Tenant: tenant}, 1_000_000)
+	if err != nil || n != int(log.Head()) {
+		t.Fatalf("%d of %d entries are found, %v", n, log.Head(), err)
 	}
 }

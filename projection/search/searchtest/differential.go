@@ -20,10 +20,10 @@ func agreesWithMatch(t *testing.T, open New) {
 	f := newFixture(t, open)
 	g.fill(f.log, 300)
 	f.apply()
-	for i := range 600 {
+	for i := range 400 {
 		q := g.question(t)
 		want := expected(f.log, q)
-		got, err := pages(t.Context(), f.ix, q, 1+g.IntN(40))
+		got, err := pages(t.Context(), f.ix, q, 3+g.IntN(40))
 		if err != nil || !slices.Equal(got, want) {
 			t.Fatalf("seed %d, question %d %+v:\n got %v, %v\nwant %v", seed, i, q, got, err, want)
 		}

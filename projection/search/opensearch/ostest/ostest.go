@@ -149,7 +149,7 @@ const startTime = 4 * time.Minute
 // start runs the server as a child that dies with this process, and waits until it answers.
 func (s *Server) start() error {
 	cmd := exec.Command(script(), "run")
-	cmd.Env = append(os.Environ(), "OPENSEARCH_DIR="+s.Dir, "OPENSEARCH_PORT="+strconv.Itoa(s.port))
+	cmd.Env = append(os.Environ(), "OPENSEARCH_DIR="+s.Dir, "OPENSEARCH_PORT="+strconv.Itoa(s.port), "OPENSEARCH_OPTIONS=-XX:TieredStopAtLevel=1")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	log := &tail{}
 	cmd.Stdout, cmd.Stderr = log, log
