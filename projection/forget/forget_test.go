@@ -4,18 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"testing"
 	"time"
 
 	"auditlog/eventstore"
 	"auditlog/eventstore/format"
 	"auditlog/internal/fault"
+	"auditlog/internal/pgdb/pgtest"
 	"auditlog/keyring"
 	"auditlog/projection"
 	"auditlog/projection/forget"
 	"auditlog/projection/projtest"
-	"auditlog/projection/readmodel"
 )
+
+func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
 
 // readable tells whether an event's private part can be opened.
 func readable(t *testing.T, w *projtest.World, ev eventstore.Event) bool {
@@ -63,6 +66,10 @@ func (b *breaking) Puncture(ctx context.Context, tenant [16]byte, refs []keyring
 
 // An erasure takes the entry and its amendments, leaves all others and itself, and finishes after failures at any step.
 func TestErasureDestroysItsKeysAlone(t *testing.T) {
+	projtest.Homes(t, testErasureDestroysItsKeysAlone)
+}
+
+func testErasureDestroysItsKeysAlone(t *testing.T, homes projtest.Maker) {
 	w := projtest.New(t)
 	tenant, other := w.Tenant("acme"), w.Tenant("other")
 	a := w.Record(tenant, projtest.Entry{Message: "a"})
@@ -72,7 +79,7 @@ func TestErasureDestroysItsKeysAlone(t *testing.T) {
 	mb := w.Amend(tenant, b.ID, "kept")
 	erasure := w.Erase(tenant, a.ID)
 
-	dir := t.TempDir()
+	home := homes.New(t)
 	step := 0
 	failing := func() error {
 		if step++; step <= 2 {
@@ -82,7 +89,7 @@ func TestErasureDestroysItsKeysAlone(t *testing.T) {
 	}
 	keys := &breaking{Keys: w.Ring, before: failing, after: failing}
 	for try := range 4 {
-		p, err := forget.Open(t.Context(), readmodel.Folder(dir), w.Store, keys, nil)
+		p, err := forget.Open(t.Context(), home, w.Store, keys, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -195,7 +202,9 @@ func TestJanitorFinishesPurges(t *testing.T) {
 }
 
 // An erasure whose entry was purged meanwhile has nothing to do, and does not get stuck.
-func TestErasureOfAPurgedEntry(t *testing.T) {
+func TestErasureOfAPurgedEntry(t *testing.T) { projtest.Homes(t, testErasureOfAPurgedEntry) }
+
+func testErasureOfAPurgedEntry(t *testing.T, homes projtest.Maker) {
 	w := projtest.New(t)
 	tenant := w.Tenant("acme")
 	a := w.Record(tenant, projtest.Entry{})
@@ -208,7 +217,7 @@ func TestErasureOfAPurgedEntry(t *testing.T) {
 	if _, err := w.Store.Get(t.Context(), tenant, a.ID); !fault.Is(err, fault.Purged) {
 		t.Fatalf("the entry: %v", err)
 	}
-	p, err := forget.Open(t.Context(), readmodel.Folder(t.TempDir()), w.Store, w.Ring, nil)
+	p, err := forget.Open(t.Context(), homes.New(t), w.Store, w.Ring, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

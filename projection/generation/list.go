@@ -183,7 +183,7 @@ func (s *session) swap(ctx context.Context, name string, n, next int64) (err err
 				return err
 			}
 			if tag.RowsAffected() != 1 {
-				return fmt.Errorf("generation %d is not live: %w", n, ErrMoved)
+				return fmt.Errorf("generation %d of %s is not live any more", n, name)
 			}
 			return s.drop(ctx, tx, name, n)
 		})

@@ -14,9 +14,6 @@ import (
 	"auditlog/internal/pgdb"
 )
 
-// ErrMoved says that another generation has become the live one: the transaction had no effect.
-var ErrMoved = errors.New("another generation of the projection is live")
-
 // At is a generation on PostgreSQL.
 type At struct {
 	Address string
@@ -25,11 +22,10 @@ type At struct {
 
 	list List
 	name string
-	n    int64
 }
 
 // Enter begins the work of a transaction that writes events of the shard. Until its end no other one writes that shard,
-// and the generation stays the live one; ErrMoved when it is not.
+// and the generation stays the live one, if its tables are there: they go when another one becomes live.
 func (a At) Enter(ctx context.Context, tx *sql.Tx, shard eventstore.Shard) error {
 	if a.Alone {
 		return nil
@@ -38,13 +34,6 @@ func (a At) Enter(ctx context.Context, tx *sql.Tx, shard eventstore.Shard) error
 		a.list.key("live", a.name), a.list.key("shard", a.name, strconv.Itoa(int(shard))))
 	if err != nil {
 		return fmt.Errorf("wait for the shard: %w", err)
-	}
-	var live int64 // a statement of its own: its snapshot is younger than the locks
-	if err := tx.QueryRowContext(ctx, `SELECT live FROM `+a.list.table()+` WHERE name = ?`, a.name).Scan(&live); err != nil {
-		return fmt.Errorf("which generation is live: %w", err)
-	}
-	if live != a.n {
-		return ErrMoved
 	}
 	return nil
 }
@@ -102,7 +91,7 @@ func (s *Shared[T]) openAt(ctx context.Context, c *session, n int64, alone bool)
 	if err := c.ensure(ctx, s.name, n); err != nil {
 		return t, err
 	}
-	return s.open(ctx, At{Address: s.list.Address, Schema: s.list.of(s.name, n), Alone: alone, list: s.list, name: s.name, n: n})
+	return s.open(ctx, At{Address: s.list.Address, Schema: s.list.of(s.name, n), Alone: alone, list: s.list, name: s.name})
 }
 
 // Use calls f with the live generation, which stays open until f returns. f is called again, with another one, when the
@@ -110,7 +99,7 @@ func (s *Shared[T]) openAt(ctx context.Context, c *session, n int64, alone bool)
 func (s *Shared[T]) Use(ctx context.Context, f func(live T) error) error {
 	for try := 1; ; try++ {
 		n, err := s.use(f)
-		if !errors.Is(err, ErrMoved) && pgdb.State(err) == "" || try == maxTries {
+		if pgdb.State(err) == "" || try == maxTries {
 			return pgdb.Translate("projection "+s.name, err)
 		}
 		moved, cause := s.follow(ctx, n)

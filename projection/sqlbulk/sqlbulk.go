@@ -32,7 +32,8 @@ func Prepare(ctx context.Context, db *sql.DB, head string, width int, tail strin
 	return in, nil
 }
 
-// Arrays is the same for PostgreSQL, where one statement takes any number of rows as arrays. All values are int64.
+// Arrays is the same for PostgreSQL, where one statement takes any number of rows as arrays. All values are
+// int64, and no two rows of one Exec may have the same key.
 func Arrays(head string, width int, tail string) *Insert {
 	columns := strings.TrimSuffix(strings.Repeat("?::bigint[], ", width), ", ")
 	return &Insert{width: width, arrays: head + " SELECT * FROM unnest(" + columns + ") " + tail}

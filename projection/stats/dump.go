@@ -9,12 +9,12 @@ import (
 
 const dumpRollups = `
 	SELECT 'rollup', hex(n.id), r.unit, r.start,
-		CASE r.kind WHEN 1 THEN concat_ws(' ', c.action, c.severity, c.outcome, c.resource_type) ELSE coalesce(hex(a.token), 'erased') END, r.n
+		CASE r.kind WHEN 1 THEN concat_ws(' ', c.action, c.severity, c.outcome, c.resource_type) ELSE CASE WHEN a.token IS NULL THEN 'erased' ELSE hex(a.token) END END, r.n
 	FROM rollups r JOIN tenants n ON n.no = r.tenant
 	LEFT JOIN combos c ON r.kind = 1 AND c.no = r.key LEFT JOIN actors a ON r.kind = 2 AND a.no = r.key`
 
 const dumpEntries = `
-	SELECT 'entry', hex(n.id), e.position, e.occurred, c.action, c.severity, c.outcome, c.resource_type, coalesce(hex(a.token), 'erased')
+	SELECT 'entry', hex(n.id), e.position, e.occurred, c.action, c.severity, c.outcome, c.resource_type, CASE WHEN a.token IS NULL THEN 'erased' ELSE hex(a.token) END
 	FROM entries e JOIN tenants n ON n.no = e.tenant JOIN combos c ON c.no = e.combo LEFT JOIN actors a ON a.no = e.actor
 	ORDER BY 2, 3`
 

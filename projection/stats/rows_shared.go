@@ -55,18 +55,29 @@ func (r *sharedRows) fill(wanted map[combo]int64) (missing []any) {
 	return []any{columns[0], columns[1], columns[2], columns[3]}
 }
 
-// prepare makes combinations in their order, so that processes that make the same ones do not wait crosswise.
+// prepare makes combinations in their order, so that processes that make the same ones do not wait crosswise. Their commit
+// is on disk when it returns: a number that is remembered must not go with a crash of the server.
 func (r *sharedRows) prepare(ctx context.Context, records []entry.Opened) error {
 	missing := r.fill(combosOf(records))
 	if missing == nil {
 		return nil
 	}
-	_, err := r.db.ExecContext(ctx, `
-		INSERT INTO combos (action, severity, outcome, resource_type)
-		SELECT * FROM unnest(?::text[], ?::text[], ?::text[], ?::text[]) AS u (action, severity, outcome, resource_type)
-		WHERE NOT EXISTS (SELECT FROM combos c WHERE (c.action, c.severity, c.outcome, c.resource_type) = (u.action, u.severity, u.outcome, u.resource_type))
-		ORDER BY action, severity, outcome, resource_type ON CONFLICT DO NOTHING`, missing...)
+	tx, err := r.db.BeginTx(ctx, nil)
 	if err != nil {
+		return fmt.Errorf("make combinations: %w", err)
+	}
+	if _, err = tx.ExecContext(ctx, `SET LOCAL synchronous_commit TO on`); err == nil {
+		_, err = tx.ExecContext(ctx, `
+			INSERT INTO combos (action, severity, outcome, resource_type)
+			SELECT * FROM unnest(?::text[], ?::text[], ?::text[], ?::text[]) AS u (action, severity, outcome, resource_type)
+			WHERE NOT EXISTS (SELECT FROM combos c WHERE (c.action, c.severity, c.outcome, c.resource_type) = (u.action, u.severity, u.outcome, u.resource_type))
+			ORDER BY action, severity, outcome, resource_type ON CONFLICT DO NOTHING`, missing...)
+	}
+	if err == nil {
+		err = tx.Commit()
+	}
+	if err != nil {
+		_ = tx.Rollback() // it says the same, or that the commit ended it
 		return fmt.Errorf("make combinations: %w", err)
 	}
 	return nil

@@ -7,7 +7,6 @@ import (
 	"auditlog/eventstore"
 	"auditlog/internal/pgdb/pgtest"
 	"auditlog/keyring"
-	"auditlog/projection"
 	"auditlog/projection/find"
 	"auditlog/projection/projtest"
 	"auditlog/projection/readmodel"
@@ -54,27 +53,3 @@ func TestEveryOrderGivesTheSame(t *testing.T) {
 }
 
 func refs(ev eventstore.Event) []keyring.Ref { return []keyring.Ref{keyring.Ref(ev.Key)} }
-
-// BenchmarkApply is the cost of counting, opening included, in envelopes of 200.
-func BenchmarkApply(b *testing.B) {
-	w := projtest.New(b)
-	w.RecordMany(w.Tenant("acme"), 5000)
-	events := w.Events()
-	for b.Loop() {
-		s, err := stats.Open(b.Context(), readmodel.Folder(b.TempDir()), readmodel.Deps{Store: w.Store, Opener: w.Opener}, nil, nil)
-		if err != nil {
-			b.Fatal(err)
-		}
-		for i := 0; i < len(events); i += 200 {
-			part := events[i:min(i+200, len(events))]
-			env := projection.Envelope{From: part[0].Offset - 1, To: part[len(part)-1].Offset, Events: part}
-			if err := s.Apply(b.Context(), env); err != nil {
-				b.Fatal(err)
-			}
-		}
-		if err := s.Close(); err != nil {
-			b.Fatal(err)
-		}
-	}
-	b.ReportMetric(float64(len(events))*float64(b.N)/b.Elapsed().Seconds(), "events/s")
-}
