@@ -24,6 +24,7 @@ type commands struct {
 	Replay  replayCmd  `cmd:"" help:"Fetch the exact stored events of a tenant from a server."`
 	Rebuild rebuildCmd `cmd:"" help:"Build a projection anew from the event store, beside the live one, and swap."`
 	Queues  queuesCmd  `cmd:"" help:"Make, show and redrive the queues of the SQS bus."`
+	Ready   readyCmd   `cmd:"" help:"Ask a running process whether it is ready; exit code 0 when it is."`
 	Seed    seedCmd    `cmd:"" help:"Send generated entries to a server; the same seed gives the same entries."`
 	Bench   benchCmd   `cmd:"" help:"Measure the service against what limits it; JSON lines on standard output, a table on standard error."`
 	Version versionCmd `cmd:"" help:"Print the version."`

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -48,6 +49,23 @@ func TestOps(t *testing.T) {
 	ready("store down", 503, `{"status":"unready","dependencies":{"event_store":"disk full","search":"index is being rebuilt"}}`)
 	storeErr, searchErr, draining = nil, nil, true
 	ready("draining", 503, `{"status":"draining","dependencies":{"event_store":"ok","search":"ok"}}`)
+}
+
+// A dependency that hangs is the only one that is said to be missing.
+func TestReadinessNamesWhatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		checks := map[string]func(context.Context) error{"hangs": func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }}
+		for _, name := range []string{"a", "b", "c", "x", "y", "z"} {
+			checks[name] = func(ctx context.Context) error { return ctx.Err() }
+		}
+		w := httptest.NewRecorder()
+		h := httpapi.OpsHandler(httpapi.OpsDeps{Checks: checks, Required: []string{"hangs"}, Metrics: prometheus.NewRegistry()})
+		h.ServeHTTP(w, httptest.NewRequest("GET", "/readyz", nil))
+		want := `{"status":"unready","dependencies":{"a":"ok","b":"ok","c":"ok","hangs":"context deadline exceeded","x":"ok","y":"ok","z":"ok"}}`
+		if w.Code != http.StatusServiceUnavailable || w.Body.String() != want {
+			t.Errorf("%d %s", w.Code, w.Body)
+		}
+	})
 }
 
 // TestWhatIsObserved looks at metrics and log: routes by their pattern, no identities, no secrets.
