@@ -3,6 +3,7 @@ package storetest
 import (
 	"bytes"
 	"errors"
+	"math"
 	"slices"
 	"sync"
 	"testing"
@@ -126,6 +127,16 @@ func (b *bench) checkPages() {
 	}
 	if page, err := b.ReadShard(b.ctx, 0, 0, 3); err != nil || len(page) != 3 {
 		b.Errorf("%d events of the shard, %v; want the limit of 3", len(page), err)
+	}
+	// Numbers as large as they can be: a client's cursor is not always ours.
+	if page, err := b.ReadTenant(b.ctx, t, math.MaxInt64, math.MaxInt); err != nil || len(page) != 0 {
+		b.Errorf("%d events above the largest position, %v", len(page), err)
+	}
+	if page, err := b.ReadShard(b.ctx, 0, math.MaxInt64, math.MaxInt); err != nil || len(page) != 0 {
+		b.Errorf("%d events above the largest offset, %v", len(page), err)
+	}
+	if page, err := b.ReadShard(b.ctx, 0, 0, math.MaxInt); err != nil || len(page) == 0 {
+		b.Errorf("%d events of a page without a limit, %v", len(page), err)
 	}
 }
 

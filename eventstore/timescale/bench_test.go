@@ -1,12 +1,16 @@
 package timescale_test
 
 import (
+	"context"
+	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"auditlog/command"
 	"auditlog/eventstore"
 	"auditlog/eventstore/timescale"
 )
@@ -36,6 +40,43 @@ func benchAppend(b *testing.B, units, perUnit int) {
 		}
 	}
 	b.ReportMetric(float64(units*perUnit*b.N)/b.Elapsed().Seconds(), "events/s")
+}
+
+// BenchmarkAppender is single entries of 256 callers, of 32 tenants, through the lanes that the service puts before the
+// store. It also tells what an event takes on disk, indexes included.
+func BenchmarkAppender(b *testing.B) {
+	const callers, tenants = 256, 32
+	w := newWorld(b, timescale.Layout{})
+	s := w.open(b, timescale.Config{})
+	lanes := command.NewAppender(s, s.Shards(), command.AppenderOptions{})
+	defer func() {
+		if err := lanes.Close(context.Background()); err != nil {
+			b.Error(err)
+		}
+	}()
+	var of []eventstore.Tenant
+	for range tenants {
+		of = append(of, newTenant(b, s))
+	}
+	b.SetParallelism(callers / runtime.GOMAXPROCS(0))
+	var next atomic.Int64
+	b.RunParallel(func(pb *testing.PB) {
+		t := of[next.Add(1)%tenants]
+		for pb.Next() {
+			if _, err := lanes.Submit(b.Context(), t.Shard, eventstore.Unit{Tenant: t.ID, Drafts: drafts(1, storedBytes)}); err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	})
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
+	var bytes int64
+	err := connect(b, w.owner).QueryRow(b.Context(), `
+		SELECT sum(pg_total_relation_size(i.inhrelid)) FROM pg_inherits i WHERE i.inhparent = 'auditlog.events'::regclass`).Scan(&bytes)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportMetric(float64(bytes)/float64(b.N), "bytes/event")
 }
 
 // BenchmarkBareCopy copies rows of the same columns into the same table, 1,000 a statement, over one connection.

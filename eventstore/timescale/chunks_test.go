@@ -3,8 +3,11 @@ package timescale_test
 import (
 	"context"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"auditlog/eventstore"
 	"auditlog/eventstore/timescale"
@@ -96,4 +99,36 @@ func TestReadsExcludeChunks(t *testing.T) {
 			t.Errorf("%d events of %d, %v", len(got), len(all), err)
 		}
 	})
+}
+
+// The head of a tenant with many amendments costs no look at them.
+func TestHeadReadsNoAmendments(t *testing.T) {
+	w := newWorld(t, timescale.Layout{})
+	s := w.open(t, timescale.Config{})
+	tenant := newTenant(t, s)
+	owner := connect(t, w.owner)
+	for _, sql := range []string{
+		`INSERT INTO auditlog.about (entry, id, recorded_at, position, tenant, erasure)
+			SELECT gen_random_uuid(), gen_random_uuid(), now(), n, 1, n % 100 = 0 FROM generate_series(1, 20000) n`,
+		`ANALYZE auditlog.about`,
+	} {
+		if _, err := owner.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if head, err := s.Head(t.Context(), tenant.ID); err != nil || head.Hidden != 20000 {
+		t.Fatalf("%+v, %v", head, err)
+	}
+	rows, err := owner.Query(t.Context(), `EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, COSTS OFF) `+timescale.HeadSQL, int32(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan := strings.Join(lines, "\n")
+	if !strings.Contains(plan, "using about_newest_erasure") || strings.Contains(plan, "Seq Scan on about") {
+		t.Error(plan)
+	}
 }

@@ -23,7 +23,14 @@
 // # Roles
 //
 // The owner migrates. The service may select and insert events and nothing more: no update, no delete, no truncate, and
-// no way to change tables, except that it may have the next native partition made. Only the lifecycle role removes.
+// no way to change tables, except that it may have the next native partition made. Only the lifecycle role removes: events
+// one by one, once a purge's leaves are kept, and then the chunks that hold none any more. No role can have a chunk
+// dropped that holds an event, since a function of the owner does it and looks.
+//
+// # Old chunks
+//
+// Tend drops empty chunks, and on the Community tier turns old ones into columns, which read the same. A worker calls it
+// now and then; the server runs no job and no policy.
 //
 // # Waking
 //

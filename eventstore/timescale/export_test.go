@@ -88,6 +88,9 @@ func (noting) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData)  
 // init lets every pool of the tests note its statements.
 func init() { tracer = noting{} }
 
+// HeadSQL is what Head asks.
+const HeadSQL = headSQL
+
 // Prune removes all flushes but the newest so many, as appends do by and by.
 func (s *Store) Prune(tb testing.TB, shard eventstore.Shard, keep int64) {
 	tb.Helper()

@@ -61,7 +61,7 @@ func (s *Store) positionsFrom(ctx context.Context, t tenant, asc []int64, p *pag
 			break // what the last mark covers is not known yet
 		}
 		if n > 0 {
-			b.Queue(readPositionsSQL, t.no, asc[:n], marks[i].at, s.binEnd(marks[i].at), t.shard)
+			b.Queue(readPositionsSQL, t.no, asc[:n], marks[i].at, s.binEnd(marks[i].at), t.shard, asc[0], asc[n-1])
 			asc = asc[n:]
 		}
 	}

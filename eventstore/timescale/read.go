@@ -14,6 +14,7 @@ import (
 	"auditlog/eventstore"
 )
 
+// The statements give both ends of what they seek as values, for columns: those tell of each batch whether to open it.
 const (
 	readShardSQL = `
 		SELECT ` + eventColumns + ` FROM auditlog.events e
@@ -21,13 +22,13 @@ const (
 		ORDER BY e."offset" LIMIT $5`
 	readTenantSQL = `
 		SELECT ` + eventColumns + ` FROM auditlog.events e
-		WHERE e.shard = $6 AND e.tenant = $1 AND e.position > greatest($2, (SELECT h.purged FROM auditlog.heads h WHERE h.tenant = $1))
-			AND e.position <= greatest($2, (SELECT h.purged FROM auditlog.heads h WHERE h.tenant = $1)) + $7
-			AND e.recorded_at >= $3 AND e.recorded_at < $4
+		WHERE e.shard = $6 AND e.tenant = $1 AND e.position > $2 AND e.position <= $7 AND e.recorded_at >= $3 AND e.recorded_at < $4
+			AND e.position > (SELECT h.purged FROM auditlog.heads h WHERE h.tenant = $1)
 		ORDER BY e.position LIMIT $5`
 	readPositionsSQL = `
 		SELECT ` + eventColumns + ` FROM auditlog.events e
-		WHERE e.shard = $5 AND e.tenant = $1 AND e.position = ANY ($2::bigint[]) AND e.recorded_at >= $3 AND e.recorded_at < $4
+		WHERE e.shard = $5 AND e.tenant = $1 AND e.position = ANY ($2::bigint[]) AND e.position >= $6 AND e.position <= $7
+			AND e.recorded_at >= $3 AND e.recorded_at < $4
 			AND e.position > (SELECT h.purged FROM auditlog.heads h WHERE h.tenant = $1)`
 	readAtSQL = `
 		SELECT ` + eventColumns + ` FROM auditlog.events e
@@ -109,8 +110,9 @@ func (s *Store) readTenant(ctx context.Context, t tenant, after eventstore.Posit
 	if err != nil {
 		return nil, s.failed("read a tenant's log", err)
 	}
-	return s.walk(ctx, below(marks, int64(after)+int64(limit)), limit, func(from, to time.Time, left int) (pgx.Rows, error) {
-		return s.pool.Query(ctx, readTenantSQL, t.no, after, from, to, left, t.shard, limit)
+	last := int64(after) + int64(limit)
+	return s.walk(ctx, below(marks, last), limit, func(from, to time.Time, left int) (pgx.Rows, error) {
+		return s.pool.Query(ctx, readTenantSQL, t.no, after, from, to, left, t.shard, last)
 	})
 }
 
@@ -214,14 +216,17 @@ func (s *Store) Head(ctx context.Context, id eventstore.TenantID) (eventstore.He
 	return s.head(ctx, s.pool, t)
 }
 
+// headSQL asks indexes for both maxima, however many amendments there are: each read of a reader begins here.
+const headSQL = `
+	SELECT h.position, h."offset", h.recorded_at, h.purged, greatest(
+		(SELECT max(a.position) FROM auditlog.about a WHERE a.tenant = $1 AND a.erasure),
+		(SELECT max(p.position) FROM auditlog.purges p WHERE p.tenant = $1), 0)
+	FROM auditlog.heads h WHERE h.tenant = $1`
+
 func (b *base) head(ctx context.Context, q querier, t tenant) (eventstore.Head, error) {
 	h := eventstore.Head{Shard: t.shard}
 	var at *time.Time
-	err := q.QueryRow(ctx, `
-		SELECT h.position, h."offset", h.recorded_at, h.purged, greatest(
-			(SELECT max(a.position) FROM auditlog.about a WHERE a.tenant = $1 AND a.erasure),
-			(SELECT max(p.position) FROM auditlog.purges p WHERE p.tenant = $1), 0)
-		FROM auditlog.heads h WHERE h.tenant = $1`, t.no).
+	err := q.QueryRow(ctx, headSQL, t.no).
 		Scan(&h.Position, &h.Offset, &at, &h.Purged, &h.Hidden)
 	h.RecordedAt = microsOf(at)
 	return h, translate("read a head", err)
