@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -159,17 +160,23 @@ func (b *bulker) request(lines [][]byte) ([]verdict, error) {
 
 // indexItem writes a document unless a newer one is there.
 func indexItem(index string, d *document) item {
-	return item{index: index, lines: d.appendSource(action("index", index, d))}
+	lines := make([]byte, 0, 450+2*len(index)+len(d.terms)+3*len(d.ends)+len(d.words)) // seldom too small
+	return item{index: index, lines: d.appendSource(appendAction(lines, "index", index, d))}
 }
 
 // deleteItem removes a document that was written a moment ago, with its version.
 func deleteItem(index string, d *document) item {
-	return item{index: index, lines: action("delete", index, d)}
+	return item{index: index, lines: appendAction(nil, "delete", index, d)}
 }
 
-func action(verb, index string, d *document) []byte {
-	return fmt.Appendf(nil, `{%q:{"_index":%q,"_id":%q,"routing":%q,"version":%d,"version_type":"external_gte"}}`+"\n",
-		verb, writeAlias(index), d.id, d.tenant, d.version)
+// appendAction appends the line that says what becomes of a document. Nothing in it needs escaping.
+func appendAction(b []byte, verb, index string, d *document) []byte {
+	b = append(append(append(b, `{"`...), verb...), `":{"_index":"`...)
+	b = append(append(b, writeAlias(index)...), `","_id":"`...)
+	b, _ = d.id.AppendText(b) // never fails
+	b, _ = d.tenant.AppendText(append(b, `","routing":"`...))
+	b = strconv.AppendInt(append(b, `","version":`...), int64(d.version), 10)
+	return append(b, `,"version_type":"external_gte"}}`+"\n"...)
 }
 
 // outcome sorts what became of items.

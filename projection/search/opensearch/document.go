@@ -12,7 +12,6 @@ import (
 	"auditlog/internal/canon"
 	"auditlog/internal/criteria"
 	"auditlog/internal/entry"
-	"auditlog/internal/text"
 )
 
 // document is an entry as the index holds it.
@@ -27,8 +26,9 @@ type document struct {
 	occurredAt eventstore.Micros
 	recordedAt eventstore.Micros
 	erased     bool
-	terms      []string // each once
-	words      []byte   // joined by spaces, each once
+	terms      []byte  // one after the other, each once
+	ends       []int32 // of the terms
+	words      []byte  // joined by spaces, each once
 }
 
 // Kinds of documents.
@@ -47,54 +47,12 @@ func newDocument(e *entry.Entry, shard eventstore.Shard) document {
 	}
 	c := composers.Get().(*composer)
 	defer composers.Put(c)
-	c.begin()
-	criteria.Facets(e, func(field, value string) {
-		c.term = appendTerm(c.term[:0], field, value)
-		c.addTerm(&d)
-	})
-	criteria.Leaves(e, func(path, value []byte) {
-		c.field = append(append(c.field[:0], criteria.MetadataPrefix...), path...)
-		c.term = appendTerm(c.term[:0], string(c.field), string(value))
-		c.addTerm(&d)
-	})
-	c.begin()
-	criteria.Texts(e, func(s string) {
-		text.Tokens(s, func(token []byte) bool {
-			if c.first(token) {
-				if len(d.words) > 0 {
-					d.words = append(d.words, ' ') // no token holds a space
-				}
-				d.words = append(d.words, token...)
-			}
-			return true
-		})
-	})
+	c.compose(e)
+	text := make([]byte, 0, len(c.terms)+len(c.words))
+	text = append(append(text, c.terms...), c.words...)
+	d.terms, d.words = text[:len(c.terms):len(c.terms)], text[len(c.terms):]
+	d.ends = append(make([]int32, 0, len(c.ends)), c.ends...)
 	return d
-}
-
-// composer is the scratch memory of one document's making.
-type composer struct {
-	seen        map[string]struct{}
-	term, field []byte
-}
-
-var composers = sync.Pool{New: func() any { return &composer{seen: map[string]struct{}{}} }}
-
-func (c *composer) begin() { clear(c.seen) }
-
-// first tells whether a token has not been met since begin.
-func (c *composer) first(token []byte) bool {
-	if _, ok := c.seen[string(token)]; ok {
-		return false
-	}
-	c.seen[string(token)] = struct{}{}
-	return true
-}
-
-func (c *composer) addTerm(d *document) {
-	if c.first(c.term) {
-		d.terms = append(d.terms, string(c.term))
-	}
 }
 
 // maxTerm bounds a term in bytes. A longer one is cut and ends in a hash; it is always longer than maxTerm, so that
@@ -102,7 +60,7 @@ func (c *composer) addTerm(d *document) {
 const maxTerm = 256
 
 // appendTerm appends field=value. What is = or \ in the field is escaped: no two pairs of field and value are alike.
-func appendTerm(b []byte, field, value string) []byte {
+func appendTerm[T string | []byte](b []byte, field, value T) []byte {
 	start := len(b)
 	for i := range len(field) {
 		if field[i] == '=' || field[i] == '\\' {
@@ -139,27 +97,43 @@ func (d *document) appendSource(b []byte) []byte {
 		b = strconv.AppendInt(b, f.value, 10)
 	}
 	b = append(b, `,"terms":[`...)
-	for i, t := range d.terms {
+	for i := range d.ends {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = canon.AppendString(b, t)
+		b = canon.AppendBytes(b, d.term(i))
 	}
 	b = append(b, `],"words":`...)
 	return append(canon.AppendBytes(b, d.words), '}', '\n')
 }
 
+// term is the ith term.
+func (d *document) term(i int) []byte {
+	start := int32(0)
+	if i > 0 {
+		start = d.ends[i-1]
+	}
+	return d.terms[start:d.ends[i]]
+}
+
 // digest is 31 bits of a hash over all that makes the document, for comparing generations.
 func (d *document) digest() int32 {
-	h := sha256.New()
-	var n [8]byte
-	for _, v := range []int64{int64(d.position), int64(d.version), int64(d.occurredAt), int64(d.recordedAt), int64(len(d.terms))} {
-		h.Write(binary.BigEndian.AppendUint64(n[:0], uint64(v)))
+	scratch := digested.Get().(*[]byte)
+	defer digested.Put(scratch)
+	b := (*scratch)[:0]
+	for _, v := range [...]int64{int64(d.position), int64(d.version), int64(d.occurredAt), int64(d.recordedAt), int64(len(d.ends))} {
+		b = binary.BigEndian.AppendUint64(b, uint64(v))
 	}
-	for _, s := range append([]string{d.kind}, d.terms...) {
-		h.Write(binary.BigEndian.AppendUint64(n[:0], uint64(len(s))))
-		h.Write([]byte(s))
+	b = append(binary.BigEndian.AppendUint64(b, uint64(len(d.kind))), d.kind...)
+	for i := range d.ends {
+		t := d.term(i)
+		b = append(binary.BigEndian.AppendUint64(b, uint64(len(t))), t...)
 	}
-	h.Write(d.words)
-	return int32(binary.BigEndian.Uint32(h.Sum(nil)) >> 1)
+	b = append(b, d.words...)
+	*scratch = b
+	sum := sha256.Sum256(b)
+	return int32(binary.BigEndian.Uint32(sum[:]) >> 1)
 }
+
+// digested holds what digests are made of, of type *[]byte.
+var digested = sync.Pool{New: func() any { return new([]byte) }}

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"strings"
 	"sync"
-	"time"
 
 	"auditlog/eventstore"
 	"auditlog/projection"
@@ -284,6 +283,3 @@ func (x *Index) wake() {
 	close(x.changed)
 	x.changed = make(chan struct{})
 }
-
-// shutFor is how long a generation stays shut before its replacement is given up for dead.
-const shutFor = time.Minute

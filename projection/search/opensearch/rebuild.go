@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"time"
 
 	"auditlog/eventstore"
 	"auditlog/projection"
@@ -75,6 +76,7 @@ type builder struct {
 	x       *Index
 	gen     int
 	report  func(shard eventstore.Shard, done, head eventstore.Offset)
+	last    bool // writers wait
 	aliased bool // readers may meet it
 
 	mu      sync.Mutex // guards skipped, and is held for report
@@ -109,6 +111,7 @@ func (b *builder) swap(ctx context.Context, old int, suspects []bucket, r *Rebui
 			err = errors.Join(err, x.cfg.State.Reopen(context.WithoutCancel(ctx), old))
 		}
 	}()
+	b.last = true
 	if err := b.catchUp(ctx); err != nil {
 		return err
 	}
@@ -213,12 +216,24 @@ func (b *builder) tell(shard eventstore.Shard, done, head eventstore.Offset) {
 	b.report(shard, done, max(head, done))
 }
 
-// page applies an envelope and records its range.
+// rebuildPatience is for a server that is away during a rebuild: hours of work do not end with a restart of it.
+const rebuildPatience = 5 * time.Minute
+
+// page applies an envelope and records its range, again and again while the server is away; not while writers wait.
 func (b *builder) page(ctx context.Context, env projection.Envelope) error {
-	if err := b.apply(ctx, env); err != nil {
-		return err
+	deadline := time.Now().Add(rebuildPatience)
+	for pause := 200 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
+		err := b.apply(ctx, env)
+		if err == nil {
+			err = b.x.cfg.State.Add(ctx, b.gen, env.Shard, projection.Range{From: env.From, To: env.To})
+		}
+		if err == nil || b.last || errors.Is(err, ErrClosed) || errors.Is(err, errLost) || time.Now().After(deadline) {
+			return err
+		}
+		if wait(ctx, pause) != nil {
+			return err
+		}
 	}
-	return b.x.cfg.State.Add(ctx, b.gen, env.Shard, projection.Range{From: env.From, To: env.To})
 }
 
 // apply makes the effect of an envelope, past events that can never be indexed.
@@ -251,78 +266,4 @@ func (x *Index) dropGeneration(ctx context.Context, gen int) error {
 	}
 	names := slices.DeleteFunc(slices.Collect(maps.Keys(there)), func(name string) bool { return generation(name) != gen })
 	return x.drop(ctx, names...)
-}
-
-// reconcile ends a replacement that was given up for dead: the alias says whether it had got through.
-func (x *Index) reconcile(ctx context.Context, live Generation) (Generation, error) {
-	if eventstore.MicrosOf(x.cfg.Clock()) < live.ShutUntil {
-		return live, ErrClosed
-	}
-	gen, err := x.aliased(ctx)
-	if err != nil {
-		return live, err
-	}
-	if gen > live.N {
-		err = x.cfg.State.Promote(ctx, gen)
-	} else {
-		err = x.cfg.State.Reopen(ctx, live.N)
-	}
-	if err != nil {
-		return live, err
-	}
-	return x.cfg.State.Live(ctx)
-}
-
-// replaceLost puts an empty generation into the place of one of which the server lost an index. The sweeper fills it.
-func (x *Index) replaceLost(ctx context.Context) error {
-	x.swapping.Lock()
-	defer x.swapping.Unlock()
-	live, err := x.cfg.State.Live(ctx)
-	if err != nil {
-		return err
-	}
-	lost, err := x.lost(ctx, live.N)
-	if err != nil || !lost {
-		return err
-	}
-	x.cfg.Log.WarnContext(ctx, "the server lost an index of the search projection; it is built anew from the event store", "generation", live.N)
-	gen, err := x.cfg.State.Build(ctx)
-	if err != nil {
-		return err
-	}
-	if err := x.cfg.State.Shut(ctx, live.N, eventstore.MicrosOf(x.cfg.Clock().Add(shutFor))); err != nil {
-		return err
-	}
-	if err := x.dropGeneration(ctx, live.N); err != nil {
-		return errors.Join(err, x.cfg.State.Reopen(ctx, live.N))
-	}
-	defer x.wake()
-	return x.cfg.State.Promote(ctx, gen)
-}
-
-// lost tells whether the server lacks an index that State has noted. What was believed of indices is forgotten.
-func (x *Index) lost(ctx context.Context, gen int) (bool, error) {
-	noted, err := x.cfg.State.Indices(ctx, gen)
-	if err != nil {
-		return false, err
-	}
-	there, err := x.present(ctx)
-	if err != nil {
-		return false, err
-	}
-	still, err := x.cfg.State.Indices(ctx, gen) // less what was dropped since
-	if err != nil {
-		return false, err
-	}
-	lost := slices.ContainsFunc(noted, func(name string) bool {
-		_, ok := there[name]
-		return !ok && slices.Contains(still, name)
-	})
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	clear(x.known) // or an index was dropped
-	if lost {
-		x.ready = 0
-	}
-	return lost, nil
 }

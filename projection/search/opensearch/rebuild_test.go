@@ -203,6 +203,26 @@ func TestRebuildWhileWritesGoOn(t *testing.T) {
 	}
 }
 
+// A server that is away for a while does not end a rebuild.
+func TestRebuildOutlivesAnOutage(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 30, func(c *opensearch.Config) { c.Requests.Patience = 100 * time.Millisecond })
+	w.apply()
+	w.await()
+	healthy := time.Now().Add(time.Second)
+	w.proxy.set(func(rw http.ResponseWriter, r *http.Request, items [][]byte) {
+		if time.Now().Before(healthy) {
+			rw.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		reply(rw, w.proxy.pass(r, items))
+	})
+	if r, err := w.x.Rebuild(t.Context(), nil); err != nil || r.Documents != 30 || len(r.Differences) != 0 {
+		t.Errorf("rebuilt %+v, %v", r, err)
+	}
+	w.expect(30)
+}
+
 func TestRebuildTellsDifferencesAndSkipsPoison(t *testing.T) {
 	t.Parallel()
 	log := searchtest.NewLog(t)
