@@ -3,6 +3,7 @@ package relay_test
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -74,8 +75,8 @@ func (c *fenced) Save(ctx context.Context, shard eventstore.Shard, d string, epo
 func TestFencedLaneEndsTheHold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, b, l, c := projtest.NewMemory(), &bus{}, &lease{tb: t}, &fenced{least: 2}
-		failures := 0
-		defer start(t, relay.New(m, b, c, []string{"a", "b"}, relay.Options{Page: 10, Lease: l, Failed: func(string, error) { failures++ }}))()
+		var failures atomic.Int64
+		defer start(t, relay.New(m, b, c, []string{"a", "b"}, relay.Options{Page: 10, Lease: l, Failed: func(string, error) { failures.Add(1) }}))()
 		m.Append(30)
 		time.Sleep(time.Minute)
 		for _, d := range []string{"a", "b"} {
@@ -98,8 +99,10 @@ func TestFencedLaneEndsTheHold(t *testing.T) {
 				t.Errorf("%s ends at %d", d, at)
 			}
 		}
-		if n := c.tries[1]; n < 1 || n > 2 || failures > 0 {
-			t.Errorf("%d tries under the old epoch, %d failures", n, failures)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if n := c.tries[1]; n < 1 || n > 2 || failures.Load() > 0 {
+			t.Errorf("%d tries under the old epoch, %d failures", n, failures.Load())
 		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -135,7 +136,8 @@ func TestBlockedDestinationHoldsUpNoOther(t *testing.T) {
 	t.Cleanup(bus.pool.Close)
 	s := stuck{bus, make(chan struct{})}
 	stopped := make(chan struct{})
-	stop := w.start(t, s)
+	stop, free := w.start(t, s), sync.OnceFunc(func() { close(s.free) })
+	t.Cleanup(free) // before the relay is waited for
 	w.append(t, 50)
 	w.awaitHeads(t, "a")
 	w.exactlyOnce(t, "a")
@@ -152,7 +154,7 @@ func TestBlockedDestinationHoldsUpNoOther(t *testing.T) {
 	w.append(t, 10)
 	w.awaitHeads(t, destinations...)
 	w.exactlyOnce(t, destinations...)
-	close(s.free)
+	free()
 	<-stopped
 	w.exactlyOnce(t, destinations...)
 }

@@ -50,7 +50,7 @@ func empties(t *testing.T) (empty func(tb testing.TB) (address string)) {
 	address := prepare(t, owner)
 	return func(tb testing.TB) string {
 		exec(tb, owner, `
-			TRUNCATE auditlog_search.generations CASCADE;
+			DELETE FROM auditlog_search.generations;
 			INSERT INTO auditlog_search.generations (gen, live) VALUES (1, true);
 			UPDATE auditlog_search.last_generation SET gen = 1`)
 		return address
