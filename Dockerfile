@@ -1,4 +1,5 @@
-# The service alone, embedded tier: one static binary, data in the volume /data.
+# The service alone: one static binary, which is every process of it. What is embedded lies in the volume /data; processes
+# of the distributed tier keep nothing there.
 FROM golang:1.26 AS build
 WORKDIR /src
 COPY go.mod go.sum ./
@@ -7,6 +8,7 @@ COPY . .
 RUN CGO_ENABLED=0 go build -trimpath -o /auditlog ./cmd/auditlog && mkdir -m 0700 /data
 
 FROM scratch
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=build /auditlog /auditlog
 COPY --from=build --chown=65532:65532 /data /data
 USER 65532:65532

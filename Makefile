@@ -4,9 +4,13 @@ GOLANGCI_VERSION := v2.15.0
 BIN              := $(CURDIR)/bin
 DATA             ?= ./data
 FUZZTIME         ?= 20s
+FAULT_CYCLES     ?= 200
+
+# Starts the servers that the environment does not name, and ends them with the tests.
+WITH_SERVERS := scripts/with-servers.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test vet lint race short e2e fuzz bench fmt sample servers servers-down clean
+.PHONY: help run up build test vet lint race short e2e proof fuzz bench fmt sample servers servers-down compose-env clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -14,10 +18,13 @@ help: ## list the targets
 run: build ## build and serve with data in ./data; prints the address, tokens and requests to paste
 	$(BIN)/auditlog serve --quickstart --data-dir $(DATA)
 
+up: build ## the distributed tier here: servers, databases, queues, an API process and a worker; Ctrl-C ends the two
+	scripts/up.sh $(BIN)/auditlog
+
 build: ## build the one binary, bin/auditlog, without C
 	CGO_ENABLED=0 go build -trimpath -o $(BIN)/auditlog ./cmd/auditlog
 
-test: vet lint race ## everything: vet, lint, and all tests under the race detector
+test: vet lint race ## everything: vet, lint, and all tests under the race detector, with the servers they need
 
 vet: ## go vet
 	go vet ./...
@@ -27,13 +34,16 @@ lint: $(BIN)/golangci-lint-$(GOLANGCI_VERSION) ## golangci-lint with the import 
 
 race: ## all tests under the race detector (needs a C compiler)
 	@command -v "$$(go env CC)" >/dev/null || { echo "the race detector needs a C compiler, e.g. apt-get install gcc libc6-dev"; exit 1; }
-	CGO_ENABLED=1 go test -race -timeout 25m ./...
+	CGO_ENABLED=1 $(WITH_SERVERS) go test -race -timeout 20m ./...
 
 short: ## all tests without the race detector
-	CGO_ENABLED=0 go test ./...
+	CGO_ENABLED=0 $(WITH_SERVERS) go test -timeout 20m ./...
 
 e2e: ## the end-to-end tests alone; AUDITLOG_SAMPLE names a file of real CloudTrail records
-	CGO_ENABLED=0 go test -count=1 -v ./test/e2e
+	CGO_ENABLED=0 $(WITH_SERVERS) go test -count=1 -timeout 20m -v ./test/e2e
+
+proof: ## the fault tests in their long form: FAULT_CYCLES (200) kills under load, some hours
+	CGO_ENABLED=0 AUDITLOG_FAULT_CYCLES=$(FAULT_CYCLES) $(WITH_SERVERS) go test -count=1 -timeout 12h -v ./test/faults
 
 fuzz: ## each fuzz target for FUZZTIME (20s)
 	@for pkg in $$(grep -rl '^func Fuzz' --include='*_test.go' . | xargs -n1 dirname | sort -u); do \
@@ -51,11 +61,16 @@ fmt: ## gofmt all files
 sample: ## make test/e2e/testdata/cloudtrail.ndjson again
 	go run ./test/e2e/gensample > test/e2e/testdata/cloudtrail.ndjson
 
-servers: ## start PostgreSQL with TimescaleDB, an SQS server and OpenSearch on loopback; settings in .servers/env
+servers: ## start TimescaleDB, an SQS server and OpenSearch on loopback; .servers/env is for the service, test.env for tests
 	scripts/servers/all.sh start
 
-servers-down: ## end what make servers started
+servers-down: ## end what make servers started; data stays in .servers
 	scripts/servers/all.sh stop
+
+compose-env: .env ## make .env with secrets of its own, for docker compose
+
+.env:
+	deploy/compose/env.sh >$@.new && mv $@.new $@
 
 clean: ## remove bin
 	rm -rf $(BIN)

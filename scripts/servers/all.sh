@@ -4,12 +4,13 @@
 #   all.sh start [NAME…]   start them, make databases and roles, and write the settings of their clients
 #   all.sh stop [NAME…]    end exactly what start began; data, ports and secrets are kept
 #   all.sh status          say which run; exit code 0 when all do
+#   all.sh env [NAME…]     print the settings of their clients, as the tests take them
 #
 # Each is a script beside this one: elasticmq, opensearch, timescaledb. One that runs already is left as it is. Everything
 # lies in SERVERS_DIR (.servers beside the Makefile): programs, data, logs, and
 #
 #   env        KEY=value lines that make the service use these servers, with secrets that were made once
-#   test.env   KEY=value lines that make the tests use them
+#   test.env   KEY=value lines that make the tests use them; both are written when all three are started
 #   ports      a server keeps its port for as long as nobody else takes it
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -93,6 +94,13 @@ start_each() {
 	return $failed
 }
 
+# client_env prints what makes tests use the servers.
+client_env() {
+	local name
+	known_ports
+	for name in "$@"; do "$(script "$name")" env; done
+}
+
 start() {
 	local name var
 	known_ports
@@ -102,16 +110,15 @@ start() {
 		echo "$var=${!var:-${default_port[$name]}}"
 	done >"$SERVERS_DIR/ports"
 	for name in "$@"; do
-		"$(script "$name")" env
 		var=${name^^}_PORT
 		echo "servers: $name on port ${!var}" >&2
-	done >"$SERVERS_DIR/test.env.new"
-	mv "$SERVERS_DIR/test.env.new" "$SERVERS_DIR/test.env"
-	[ "$#" -eq "${#all[@]}" ] || return 0 # the tests make databases of their own
+	done
+	[ "$#" -eq "${#all[@]}" ] || return 0 # tests make databases of their own
 	"$(script timescaledb)" psql -X -q -v ON_ERROR_STOP=1 <"$root/deploy/postgres/databases.sql" >"$SERVERS_DIR/databases.log" 2>&1 || {
 		cat "$SERVERS_DIR/databases.log" >&2
 		die "the databases cannot be made"
 	}
+	client_env "$@" >"$SERVERS_DIR/test.env"
 	(umask 077 && service_env >"$SERVERS_DIR/env.new")
 	mv "$SERVERS_DIR/env.new" "$SERVERS_DIR/env"
 	echo "servers: settings of the service are in $SERVERS_DIR/env, of the tests in $SERVERS_DIR/test.env" >&2
@@ -120,7 +127,7 @@ start() {
 stop() {
 	local name failed=0
 	known_ports
-	rm -f "$SERVERS_DIR/env" "$SERVERS_DIR/test.env"
+	[ "$#" -lt "${#all[@]}" ] || rm -f "$SERVERS_DIR/env" "$SERVERS_DIR/test.env"
 	for name in "$@"; do
 		"$(script "$name")" stop || failed=1
 	done
@@ -144,8 +151,9 @@ case $1 in
 start) start "${@:2}" ;;
 stop) stop "${@:2}" ;;
 status) status ;;
+env) client_env "${@:2}" ;;
 *)
-	sed -n '4,6s/^# *//p' "${BASH_SOURCE[0]}" >&2
+	sed -n '4,7s/^# *//p' "${BASH_SOURCE[0]}" >&2
 	exit 2
 	;;
 esac
