@@ -2,7 +2,9 @@ package timescale_test
 
 import (
 	"crypto/sha256"
+	"net/url"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -10,6 +12,7 @@ import (
 	"auditlog/eventstore/timescale"
 	"auditlog/internal/fault"
 	"auditlog/internal/pgdb"
+	"auditlog/internal/pgdb/pgtest"
 )
 
 // A purge of a month leaves no chunk of it behind, while readers go on: what they see has no gap above the
@@ -38,11 +41,7 @@ func TestTendDropsWhatPurgesEmptied(t *testing.T) {
 		tend(t, life, timescale.Tended{}) // each holds an event
 
 		doomed := readAll(t, s, leaving)
-		p, _, err := life.Purge(t.Context(), leaving.ID, eventstore.MicrosOf(border), func(eventstore.Purge) (eventstore.Draft, error) {
-			d := draftOf(clock.now())
-			d.Type = eventstore.LifecyclePurged
-			return d, nil
-		})
+		p, _, err := life.Purge(t.Context(), leaving.ID, eventstore.MicrosOf(border), purgeDraft(clock))
 		if err != nil || p.Last == 0 {
 			t.Fatal(p, err)
 		}
@@ -115,11 +114,7 @@ func TestTendGivesWay(t *testing.T) {
 		life := w.openLifecycle(t, clock.now)
 		tenant := newTenant(t, s)
 		clock.move(24 * time.Hour)
-		p, _, err := life.Purge(t.Context(), tenant.ID, eventstore.MicrosOf(clock.now()), func(eventstore.Purge) (eventstore.Draft, error) {
-			d := draftOf(clock.now())
-			d.Type = eventstore.LifecyclePurged
-			return d, nil
-		})
+		p, _, err := life.Purge(t.Context(), tenant.ID, eventstore.MicrosOf(clock.now()), purgeDraft(clock))
 		if err != nil || p.Last != 1 {
 			t.Fatal(p, err)
 		}
@@ -151,6 +146,41 @@ func TestTendGivesWay(t *testing.T) {
 		}
 		tend(t, life, timescale.Tended{Dropped: 1})
 	})
+}
+
+// The owner of the schema need not be a superuser for its functions to work.
+func TestTendForOrdinaryOwner(t *testing.T) {
+	eachTier(t, func(t *testing.T, tier timescale.Tier) {
+		admin := pgtest.Database(t)
+		w := world{
+			owner: pgtest.As(t, admin, "auditlog_owner"), service: pgtest.As(t, admin, "auditlog_service"), lifecycle: pgtest.As(t, admin, "auditlog_lifecycle"),
+		}
+		name := strings.TrimPrefix(must(url.Parse(admin)).Path, "/")
+		if _, err := connect(t, admin).Exec(t.Context(), `ALTER DATABASE `+name+` OWNER TO auditlog_owner`); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := timescale.Migrate(t.Context(), w.owner, timescale.Layout{Tier: tier}); err != nil || got != tier {
+			t.Fatal(got, err)
+		}
+		clock := &handClock{at: time.Date(2026, 10, 1, 12, 0, 0, 0, time.UTC)}
+		s, life := w.open(t, timescale.Config{Now: clock.now}), w.openLifecycle(t, clock.now)
+		tenant := newTenant(t, s)
+		clock.move(24 * time.Hour)
+		if _, _, err := life.Purge(t.Context(), tenant.ID, eventstore.MicrosOf(clock.now()), purgeDraft(clock)); err != nil {
+			t.Fatal(err)
+		}
+		removeAll(t, life, 10)
+		tend(t, life, timescale.Tended{Dropped: 1})
+	})
+}
+
+// purgeDraft builds the event of a purge.
+func purgeDraft(clock *handClock) func(eventstore.Purge) (eventstore.Draft, error) {
+	return func(eventstore.Purge) (eventstore.Draft, error) {
+		d := draftOf(clock.now())
+		d.Type = eventstore.LifecyclePurged
+		return d, nil
+	}
 }
 
 // No role can drop a chunk that holds an event, and the service can drop none.
