@@ -5,17 +5,22 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"auditlog/internal/bench"
 )
 
 type benchCmd struct {
-	Entries  int           `default:"1000000" placeholder:"N" help:"Entries in the tenant for search, paging and export (${default})."`
+	Postgres string        `env:"AUDITLOG_BENCH_POSTGRES" placeholder:"ADDRESS" help:"Measure the distributed tier: a PostgreSQL server as its superuser, postgres://…; SQS is where the AWS SDK's settings say. Databases, queues and indices of the run's own are made and removed."`
+	Search   string        `env:"AUDITLOG_BENCH_SEARCH" placeholder:"ADDRESS" help:"OpenSearch of the distributed tier, http://…"`
+	Only     []string      `placeholder:"STEP" help:"Steps to take: start (embedded), writes, line (all)."`
+	Entries  int           `default:"1000000" placeholder:"N" help:"Entries in the tenant for search, paging, replay and export (${default})."`
 	Bulks    int           `default:"100" placeholder:"N" help:"Bulks of 1,000 entries for each write measure (${default})."`
 	Duration time.Duration `default:"5s" placeholder:"TIME" help:"Length of each measure that goes by time (${default})."`
+	Sustain  time.Duration `default:"1m" placeholder:"TIME" help:"How long the distributed tier is to hold its rate (${default}; the bar says 10m)."`
 	Samples  int           `default:"1000" placeholder:"N" help:"Samples of each latency (${default}; a p99 wants 10000)."`
-	Quick    bool          `help:"A look in about half a minute: 20000 entries, fewer samples. Its figures are rough."`
+	Quick    bool          `help:"A look in about half a minute, two for the distributed tier: 20000 entries, fewer samples. Its figures are rough."`
 	Dir      string        `placeholder:"DIR" help:"Folder for the data, which is removed afterwards (the system's for temporary files)."`
 }
 
@@ -26,10 +31,18 @@ func (c *benchCmd) Run(ctx context.Context, s streams) (err error) {
 		return err
 	}
 	if c.Quick {
-		c.Entries, c.Bulks, c.Duration, c.Samples = 20_000, 20, 2*time.Second, 200
+		c.Entries, c.Bulks, c.Duration, c.Sustain, c.Samples = 20_000, 20, 2*time.Second, 10*time.Second, 200
 	}
-	if c.Entries < 1 || c.Bulks < 1 || c.Samples < 1 || c.Duration <= 0 {
-		return usagef("--entries, --bulks, --samples and --duration: must be above 0")
+	if c.Entries < 1 || c.Bulks < 1 || c.Samples < 1 || c.Duration <= 0 || c.Sustain <= 0 {
+		return usagef("--entries, --bulks, --samples, --duration and --sustain: must be above 0")
+	}
+	if (c.Postgres == "") != (c.Search == "") {
+		return usagef("AUDITLOG_BENCH_POSTGRES (--postgres) and AUDITLOG_BENCH_SEARCH (--search): the distributed tier needs both")
+	}
+	for _, name := range c.Only {
+		if name != "start" && name != "writes" && name != "line" {
+			return usagef("--only: there is no step %q", name)
+		}
 	}
 	dir, err := os.MkdirTemp(c.Dir, "auditlog-bench-")
 	if err != nil {
@@ -37,7 +50,8 @@ func (c *benchCmd) Run(ctx context.Context, s streams) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	return bench.Run(ctx, bench.Options{
-		Binary: self, Dir: dir, Entries: c.Entries, Bulks: c.Bulks, Duration: c.Duration, Samples: c.Samples,
+		Binary: self, Dir: dir, Servers: bench.Servers{Postgres: c.Postgres, Search: strings.TrimSuffix(c.Search, "/")}, Only: c.Only,
+		Entries: c.Entries, Bulks: c.Bulks, Duration: c.Duration, Sustain: c.Sustain, Samples: c.Samples,
 		Lines: s.out, Table: s.err, Say: func(what string) { fmt.Fprintln(s.err, "measuring", what) },
 	})
 }

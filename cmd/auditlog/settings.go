@@ -91,6 +91,7 @@ type apiFlags struct {
 	QueueEntries   int           `name:"queue-entries" env:"AUDITLOG_QUEUE_ENTRIES" default:"16384" placeholder:"N" help:"Entries that may wait to be appended before writes are answered 503 (${default})."`
 	KeysRestored   bool          `name:"keys-restored" env:"AUDITLOG_KEYS_RESTORED" help:"The keyring was restored from a backup: start new key epochs, so that no key is used twice. Give it once, at the first start after the restore."`
 	BenchNull      bool          `name:"bench-null" hidden:"" help:"Adds the route that auditlog bench compares with."`
+	BenchAlone     bool          `name:"bench-no-group" hidden:"" help:"Commits every unit by itself, for auditlog bench to compare with."`
 	logFlags       `embed:""`
 }
 
@@ -98,6 +99,7 @@ func (f apiFlags) config() app.Config {
 	c := f.dataFlags.config()
 	c.Addr, c.OpsAddr, c.Origins, c.RetentionFloor, c.Drain = f.Addr, f.OpsAddr, f.Origins, f.RetentionFloor, f.Drain
 	c.QueueEntries, c.KeysRestored, c.BenchNull = f.QueueEntries, f.KeysRestored, f.BenchNull
+	c.BenchAlone = f.BenchAlone
 	return c
 }
 

@@ -109,7 +109,11 @@ func (a *App) serve() (err error) {
 	if err != nil {
 		return err
 	}
-	a.appender = command.NewAppender(p.store, p.store.Shards(), command.AppenderOptions{QueueEntries: a.cfg.QueueEntries, Observer: a.meters})
+	grouping := command.AppenderOptions{QueueEntries: a.cfg.QueueEntries, Observer: a.meters}
+	if a.cfg.BenchAlone {
+		grouping.FlushEntries = 1
+	}
+	a.appender = command.NewAppender(p.store, p.store.Shards(), grouping)
 	a.commands = command.New(p.store, p.lifecycle, p.ring, a.appender, command.Options{RetentionFloor: a.cfg.RetentionFloor})
 	live := feed.New(p.store, p.opener(), feed.Options{Log: a.log})
 	a.live.run("live feed", live.Run)

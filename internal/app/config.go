@@ -34,6 +34,7 @@ type Config struct {
 	WorkersOff bool     // AUDITLOG_WORKERS=off: Both without workers, for a while
 	Only       []string // AUDITLOG_WORKER_PROJECTIONS: those that this process applies; default all
 	BenchNull  bool     // adds the route that `auditlog bench` compares with
+	BenchAlone bool     // commits every unit by itself, for `auditlog bench` to compare with
 	Version    string
 }
 

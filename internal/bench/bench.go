@@ -1,8 +1,9 @@
 // Package bench measures the service against what limits it: each figure stands beside its limit, and both sides of a
 // ratio are measured in the same run on the same machine. Nothing here is a test: figures are printed, never asserted.
 //
-// The service runs as a process of its own on a fresh data dir, so that the generator's work is counted apart; both still
-// share the machine's cores. Rate limits do not exist in this version.
+// The service runs as processes of its own, so that the generator's work is counted apart; both still share the machine's
+// cores. Rate limits do not exist in this version. The embedded tier lies in fresh data dirs. The distributed tier lies on
+// servers that run already, in databases, queues and indices of the run's own, which are removed at its end.
 package bench
 
 import (
@@ -29,6 +30,14 @@ type Line struct {
 	Connections int                `json:"connections"`
 	Samples     int                `json:"samples"`
 	Entries     int                `json:"entries,omitempty"` // stored in the tenant
+	Load        float64            `json:"load,omitempty"`    // entries/s that other tenants send meanwhile
+	Tier        string             `json:"tier"`
+}
+
+// under is a line with the load of this one.
+func (l Line) under(of Line) Line {
+	of.Load = l.Load
+	return of
 }
 
 // verdict compares with floor and goal.
@@ -50,28 +59,19 @@ func (l Line) verdict() string {
 type Options struct {
 	Binary   string        // the program to run
 	Dir      string        // for data dirs; emptied by the caller
+	Servers  Servers       // measure the distributed tier; default: the embedded one
+	Only     []string      // names of steps; default all
 	Entries  int           // in the tenant for search, paging and export; default 1,000,000
 	Bulks    int           // bulks of 1,000 per write measure; default 100
 	Duration time.Duration // of each measure by time; default 5 s
+	Sustain  time.Duration // how long the distributed tier is to hold its rate; default 1 min
 	Samples  int           // of each latency; default 1,000
 	Lines    io.Writer     // JSON lines
 	Table    io.Writer     // for people
 	Say      func(string)  // told what is being measured
 }
 
-// run is one run of all measures.
-type run struct {
-	Options
-	lines []Line
-}
-
-func (r *run) report(l Line) error {
-	r.lines = append(r.lines, l)
-	return json.NewEncoder(r.Lines).Encode(l)
-}
-
-// Run carries out every measure.
-func Run(ctx context.Context, o Options) error {
+func (o Options) withDefaults() Options {
 	if o.Entries <= 0 {
 		o.Entries = 1_000_000
 	}
@@ -81,21 +81,56 @@ func Run(ctx context.Context, o Options) error {
 	if o.Duration <= 0 {
 		o.Duration = 5 * time.Second
 	}
+	if o.Sustain <= 0 {
+		o.Sustain = time.Minute
+	}
 	if o.Samples <= 0 {
 		o.Samples = 1000
 	}
-	r := &run{Options: o}
-	for _, m := range []struct {
-		say     string
-		measure func(context.Context) error
-	}{
-		{"start and idle memory", r.start},
-		{"writes with workers off", r.writes},
-		{"the whole line: sustained rate, then reads", r.wholeLine},
-	} {
-		o.Say(m.say)
-		if err := m.measure(ctx); err != nil {
-			return fmt.Errorf("%s: %w", m.say, err)
+	return o
+}
+
+// run is one run of all measures.
+type run struct {
+	Options
+	tier  string
+	lines []Line
+}
+
+func (r *run) report(l Line) error {
+	l.Tier = r.tier
+	r.lines = append(r.lines, l)
+	return json.NewEncoder(r.Lines).Encode(l)
+}
+
+// step is measures that need the same things.
+type step struct {
+	name, say string
+	measure   func(context.Context) error
+}
+
+// Run carries out every measure.
+func Run(ctx context.Context, o Options) error {
+	r := &run{Options: o.withDefaults(), tier: "embedded"}
+	steps := []step{
+		{"start", "start and idle memory", r.start},
+		{"writes", "writes with workers off", r.writes},
+		{"line", "the whole line: sustained rate, then reads", r.wholeLine},
+	}
+	if o.Servers != (Servers{}) {
+		r.tier = "distributed"
+		steps = []step{
+			{"writes", "writes with workers stopped", r.serverWrites},
+			{"line", "the whole line: rebuild, sustained rate, latencies, reads", r.serverLine},
+		}
+	}
+	for _, s := range steps {
+		if len(o.Only) > 0 && !slices.Contains(o.Only, s.name) {
+			continue
+		}
+		o.Say(s.say)
+		if err := s.measure(ctx); err != nil {
+			return fmt.Errorf("%s: %w", s.say, err)
 		}
 	}
 	return r.table()

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -16,51 +17,110 @@ import (
 	"time"
 )
 
-// process is a service under measure.
+// process is a process of the service under measure.
 type process struct {
 	cmd       *exec.Cmd
-	errs      bytes.Buffer
+	errs      bytes.Buffer // to be read after exited
+	exited    chan error   // holds how it ended, once it has
 	addr, ops string
-	tokens    map[string]string
+	tokens    map[string]string // of the tenant that is measured, by role
 	began     time.Time
 }
 
-// launch starts the service on a data dir and returns once its quick start is printed.
-func launch(ctx context.Context, binary, dir string, args ...string) (*process, error) {
-	p := &process{tokens: map[string]string{}}
+// spawn starts a command of the program with listeners of its own. out takes what it prints.
+func spawn(ctx context.Context, binary string, env []string, out io.Writer, command string, args ...string) (*process, error) {
+	p := &process{tokens: map[string]string{}, exited: make(chan error, 1)}
 	var err error
-	if p.addr, err = freeAddr(); err != nil {
-		return nil, err
-	}
 	if p.ops, err = freeAddr(); err != nil {
 		return nil, err
 	}
-	args = append([]string{
-		"serve", "--quickstart", "--bench-null", "--data-dir", dir, "--addr", p.addr, "--ops-addr", p.ops, "--log-level", "ERROR",
-	}, args...)
-	p.cmd = exec.CommandContext(ctx, binary, args...)
-	p.cmd.Stderr = &p.errs
-	out, err := p.cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
+	args = append([]string{command, "--ops-addr", p.ops, "--log-level", "ERROR"}, args...)
+	if command != "worker" {
+		if p.addr, err = freeAddr(); err != nil {
+			return nil, err
+		}
+		args = append(args, "--addr", p.addr)
 	}
+	p.cmd = exec.CommandContext(ctx, binary, args...)
+	p.cmd.Stdout, p.cmd.Stderr, p.cmd.Env = out, &p.errs, env
 	p.began = time.Now()
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
-	lines := bufio.NewScanner(out)
-	for lines.Scan() {
-		words := strings.Fields(lines.Text())
-		if len(words) == 2 && strings.HasPrefix(words[1], "eyJ") {
-			p.tokens[words[0]] = words[1]
+	go func() { p.exited <- p.cmd.Wait() }()
+	return p, nil
+}
+
+// launch starts the embedded service on a data dir and returns once its quick start is printed.
+func launch(ctx context.Context, binary, dir string, args ...string) (*process, error) {
+	out, printed := io.Pipe()
+	p, err := spawn(ctx, binary, environ(nil), printed, "serve", append([]string{"--quickstart", "--bench-null", "--data-dir", dir}, args...)...)
+	if err != nil {
+		return nil, err
+	}
+	ready := make(chan struct{})
+	go func() {
+		lines := bufio.NewScanner(out)
+		for lines.Scan() {
+			words := strings.Fields(lines.Text())
+			if len(words) == 2 && strings.HasPrefix(words[1], "eyJ") {
+				p.tokens[words[0]] = words[1]
+			}
+			if strings.Contains(lines.Text(), "limit=5") {
+				close(ready)
+			}
 		}
-		if strings.Contains(lines.Text(), "limit=5") {
-			go func() { _, _ = io.Copy(io.Discard, out) }()
-			return p, nil
+	}()
+	select {
+	case <-ready:
+		return p, nil
+	case err := <-p.exited:
+		p.exited <- err
+		return nil, p.failed(err)
+	}
+}
+
+func (p *process) failed(err error) error {
+	return fmt.Errorf("%s did not start: %w: %s", p.cmd.Args[1], err, strings.TrimSpace(p.errs.String()))
+}
+
+// startTime is how long a process may take to be ready, beside others that use the machine.
+const startTime = time.Minute
+
+// ready waits until the process says so itself.
+func (p *process) ready() error {
+	for deadline := time.Now().Add(startTime); ; time.Sleep(20 * time.Millisecond) {
+		resp, err := http.Get("http://" + p.ops + "/readyz")
+		var answer []byte
+		if err == nil {
+			answer, err = io.ReadAll(resp.Body)
+			_ = resp.Body.Close()
+			if err == nil && resp.StatusCode == http.StatusOK {
+				return nil
+			}
+		}
+		select {
+		case err := <-p.exited:
+			p.exited <- err
+			return p.failed(err)
+		default:
+		}
+		if time.Now().After(deadline) {
+			return errors.Join(err, p.stop(), fmt.Errorf("%s is not ready: %s %s", p.cmd.Args[1], answer, p.errs.String()))
 		}
 	}
-	_ = p.cmd.Wait()
-	return nil, fmt.Errorf("the service did not start: %s", strings.TrimSpace(p.errs.String()))
+}
+
+// environ is the environment without settings of the service, which are not to reach what is measured, and with those
+// given.
+func environ(settings []string) []string {
+	var env []string
+	for _, setting := range os.Environ() {
+		if !strings.HasPrefix(setting, "AUDITLOG_") {
+			env = append(env, setting)
+		}
+	}
+	return append(env, settings...)
 }
 
 // freeAddr is an address that was free a moment ago.
@@ -73,28 +133,51 @@ func freeAddr() (string, error) {
 	return l.Addr().String(), nil
 }
 
-// stop ends the service and waits for it.
+// stop ends the process and waits for it.
 func (p *process) stop() error {
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
-	return p.cmd.Wait()
+	err := <-p.exited
+	p.exited <- err
+	if err != nil {
+		return fmt.Errorf("%s ended: %w: %s", p.cmd.Args[1], err, strings.TrimSpace(p.errs.String()))
+	}
+	return nil
 }
 
-// gauge reads one metric without labels from the ops listener.
+// gauge reads one metric, with its labels if it has any, from the ops listener.
 func (p *process) gauge(name string) (float64, error) {
+	all, err := p.metrics(name)
+	if err == nil && len(all) != 1 {
+		err = fmt.Errorf("there are %d metrics %s", len(all), name)
+	}
+	for _, value := range all {
+		return value, err
+	}
+	return 0, err
+}
+
+// metrics reads the metrics of a name from the ops listener, by their labels.
+func (p *process) metrics(name string) (map[string]float64, error) {
 	resp, err := http.Get("http://" + p.ops + "/metrics")
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	defer func() { _ = resp.Body.Close() }()
+	all := map[string]float64{}
 	lines := bufio.NewScanner(resp.Body)
 	for lines.Scan() {
-		if value, ok := strings.CutPrefix(lines.Text(), name+" "); ok {
-			return strconv.ParseFloat(value, 64)
+		rest, found := strings.CutPrefix(lines.Text(), name)
+		labels, value, _ := strings.Cut(rest, " ")
+		if !found || labels != "" && labels[0] != '{' {
+			continue
+		}
+		if all[labels], err = strconv.ParseFloat(value, 64); err != nil {
+			return nil, err
 		}
 	}
-	return 0, fmt.Errorf("there is no metric %s", name)
+	return all, lines.Err()
 }
 
 const mebibyte = 1 << 20
