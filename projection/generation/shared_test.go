@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -165,7 +166,11 @@ func TestWritersWaitForTheSwap(t *testing.T) {
 		go func() {
 			done <- b.Use(ctx, func(live *tables) error { return live.put(ctx, 7) })
 		}()
+		end := time.Now().Add(20 * time.Second)
 		for waiting := false; !waiting; { // until it stands before the lock
+			if time.Now().After(end) {
+				return errors.New("the writer does not wait")
+			}
 			if err := g.conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
 				AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))`).Scan(&waiting); err != nil {
 				return err
