@@ -97,7 +97,10 @@ func connect(tb testing.TB, address string) *pgx.Conn {
 // eachTier runs a test on a hypertable and on native partitions.
 func eachTier(t *testing.T, run func(t *testing.T, tier timescale.Tier)) {
 	for _, tier := range []timescale.Tier{timescale.Apache, timescale.Plain} {
-		t.Run(string(tier), func(t *testing.T) { run(t, tier) })
+		t.Run(string(tier), func(t *testing.T) {
+			t.Parallel() // mostly they wait for the disk
+			run(t, tier)
+		})
 	}
 }
 

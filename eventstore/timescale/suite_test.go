@@ -15,9 +15,7 @@ import (
 func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
 
 func TestPromises(t *testing.T) {
-	for _, tier := range []timescale.Tier{timescale.Apache, timescale.Plain} {
-		t.Run(string(tier), func(t *testing.T) { storetest.Run(t, harness(tier)) })
-	}
+	eachTier(t, func(t *testing.T, tier timescale.Tier) { storetest.Run(t, harness(tier)) })
 }
 
 // world is a migrated database with the addresses of its roles.
