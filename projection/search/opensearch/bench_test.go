@@ -8,7 +8,9 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -19,15 +21,27 @@ import (
 	"auditlog/projection/search/searchtest"
 )
 
-// benchEntries is what BenchmarkRebuild indexes.
-const benchEntries = 100_000
+// benchEntries is how many entries a benchmark indexes, unless AUDITLOG_BENCH_ENTRIES says otherwise.
+func benchEntries(b *testing.B, otherwise int) int {
+	b.Helper()
+	given := os.Getenv("AUDITLOG_BENCH_ENTRIES")
+	if given == "" {
+		return otherwise
+	}
+	n, err := strconv.Atoi(given)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return n
+}
 
 // BenchmarkRebuild compares a rebuild with a bare client that sends the same documents, 1,000 a request on two connections:
 // entries/s of both, and their ratio. Both go through the same proxy, which has kept the documents of the rebuild.
 func BenchmarkRebuild(b *testing.B) {
 	address := ostest.Address(b)
 	log := searchtest.NewLog(b)
-	entries(log, benchEntries)
+	count := benchEntries(b, 20_000)
+	entries(log, count)
 	target, err := url.Parse(address)
 	if err != nil {
 		b.Fatal(err)
@@ -49,12 +63,12 @@ func BenchmarkRebuild(b *testing.B) {
 			b.Fatal(err)
 		}
 		keep.unique()
-		if len(keep.items) != benchEntries {
+		if len(keep.items) != count {
 			b.Fatalf("%d documents", len(keep.items))
 		}
 		bare += sendBare(b, proxy.URL, cfg.Prefix, keep.items)
 	}
-	n := float64(b.N) * benchEntries
+	n := float64(b.N * count)
 	b.ReportMetric(n/ours.Seconds(), "entries/s")
 	b.ReportMetric(n/bare.Seconds(), "bare-entries/s")
 	b.ReportMetric(bare.Seconds()/ours.Seconds(), "ratio")

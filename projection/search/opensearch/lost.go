@@ -9,8 +9,12 @@ import (
 	"auditlog/eventstore"
 )
 
-// shutFor is how long a generation stays shut before its replacement is given up for dead.
-const shutFor = time.Minute
+// lastStep bounds the last step of a rebuild, in which writers wait.
+const lastStep = time.Minute
+
+// shutFor is how long a generation stays shut before its replacement is given up for dead: the last step, and the one
+// request that ends it.
+func (x *Index) shutFor() time.Duration { return lastStep + x.cfg.Requests.Timeout }
 
 // reconcile ends a replacement that was given up for dead: the alias says whether it had got through.
 func (x *Index) reconcile(ctx context.Context, live Generation) (Generation, error) {
@@ -49,7 +53,7 @@ func (x *Index) replaceLost(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := x.cfg.State.Shut(ctx, live.N, eventstore.MicrosOf(x.cfg.Clock().Add(shutFor))); err != nil {
+	if err := x.cfg.State.Shut(ctx, live.N, eventstore.MicrosOf(x.cfg.Clock().Add(x.shutFor()))); err != nil {
 		return err
 	}
 	if err := x.dropGeneration(ctx, live.N); err != nil {

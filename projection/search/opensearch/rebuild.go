@@ -102,7 +102,7 @@ func (b *builder) swap(ctx context.Context, old int, suspects []bucket, r *Rebui
 	x := b.x
 	x.swapping.Lock()
 	defer x.swapping.Unlock()
-	until := eventstore.MicrosOf(x.cfg.Clock().Add(shutFor))
+	until := eventstore.MicrosOf(x.cfg.Clock().Add(x.shutFor()))
 	if err := x.cfg.State.Shut(ctx, old, until); err != nil {
 		return err
 	}
@@ -126,7 +126,7 @@ func (b *builder) swap(ctx context.Context, old int, suspects []bucket, r *Rebui
 		return err
 	}
 	if eventstore.MicrosOf(x.cfg.Clock()) >= until-eventstore.Micros(x.cfg.Requests.Timeout.Microseconds()) {
-		return fmt.Errorf("the last step took longer than %s", shutFor)
+		return fmt.Errorf("the last step took longer than %s", lastStep)
 	}
 	b.aliased = true // from here on, since a lost answer leaves it open
 	if err := x.swapAlias(ctx, old, b.gen); err != nil {
