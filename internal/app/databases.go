@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 
 	"auditlog/eventstore/timescale"
 	"auditlog/keyring"
@@ -37,7 +38,10 @@ func (p *parts) openKeyDatabase(ctx context.Context, cfg Parts) error {
 		return named(setKeySecret, err)
 	}
 	driver, err := keypg.Open(ctx, string(cfg.Keys), wrapper)
-	if err != nil {
+	switch {
+	case errors.Is(err, keypg.ErrOtherWrapper):
+		return named(setKeySecret, err)
+	case err != nil:
 		return named(setKeys, err)
 	}
 	p.keys = driver.Ping

@@ -43,14 +43,17 @@ func Migrate(ctx context.Context, cfg Parts, o Owners, said func(string)) error 
 	if cfg.embeddedStore() {
 		return nil
 	}
-	service, lifecycle := roleOf(cfg.Store), roleOf(cfg.Lifecycle)
-	o.Layout.Service, o.Layout.Lifecycle = service, lifecycle
+	service, servicePassword := roleOf(cfg.Store)
+	lifecycle, lifecyclePassword := roleOf(cfg.Lifecycle)
+	o.Layout.Service, o.Layout.ServicePassword = service, servicePassword // a role that is missing is made with it
+	o.Layout.Lifecycle, o.Layout.LifecyclePassword = lifecycle, lifecyclePassword
 	tier, err := timescale.Migrate(ctx, string(o.Store), o.Layout)
 	if err != nil {
 		return named(setOwner, err)
 	}
 	said(fmt.Sprintf("event store: up to date, tier %s, roles %s and %s", tier, service, lifecycle))
-	owner, role := string(o.Projections), roleOf(cfg.Projections)
+	owner := string(o.Projections)
+	role, _ := roleOf(cfg.Projections)
 	for _, part := range []struct {
 		name    string
 		prepare func(ctx context.Context, owner, service string) error
@@ -85,7 +88,7 @@ func (p Parts) Migratable(o Owners) error {
 			}
 		}
 		for setting, address := range map[string]Secret{setStore: p.Store, setLifecycle: p.Lifecycle, setProjections: p.Projections} {
-			if isPostgres(string(address)) && roleOf(address) == "" {
+			if role, _ := roleOf(address); isPostgres(string(address)) && role == "" {
 				complain(setting, "must name its role: postgres://role@…")
 			}
 		}
@@ -102,11 +105,12 @@ func (p Parts) withOwners(o Owners) (Parts, Owners) {
 	return p, o
 }
 
-// roleOf is the role that an address names; "" when it names none.
-func roleOf(address Secret) string {
+// roleOf is the role that an address names, with its password; "" where it names none.
+func roleOf(address Secret) (role, password string) {
 	u, err := url.Parse(string(address))
 	if err != nil {
-		return ""
+		return "", ""
 	}
-	return u.User.Username()
+	password, _ = u.User.Password()
+	return u.User.Username(), password
 }
