@@ -136,7 +136,7 @@ start() {
 	dir=$(cd "$dir" && pwd)
 	OPENSEARCH_DIR=$dir setsid "${BASH_SOURCE[0]}" run >"$dir/log" 2>&1 </dev/null 9>&- &
 	echo $! >"$dir/pid"
-	for _ in $(seq 240); do
+	for _ in $(seq 600); do # a machine that is busy with much else takes minutes
 		if healthy; then echo "$address"; return; fi
 		kill -0 "$(cat "$dir/pid")" 2>/dev/null || break
 		sleep 0.5
