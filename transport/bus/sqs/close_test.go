@@ -37,7 +37,7 @@ func TestCloseFinishesOrGivesBack(t *testing.T) {
 	began := time.Now()
 	start(t, m, cfg, bus.RouterOptions{}, map[string]handler{"a": rest.handle})
 	eventually(t, "the rest, which was given back", rest.has(40-done))
-	if took := time.Since(began); took > 20*time.Second {
+	if took := time.Since(began); took > 40*time.Second {
 		t.Errorf("the rest came after %v", took)
 	}
 	for o := range rest.took {
@@ -64,6 +64,36 @@ func TestCloseCancelsWhatHangs(t *testing.T) {
 	<-working
 	stop()
 	var k tally
+	began := time.Now()
 	start(t, m, cfg, bus.RouterOptions{}, map[string]handler{"a": k.handle})
 	eventually(t, "the event, at the other", k.has(1))
+	if took := time.Since(began); took > 40*time.Second {
+		t.Errorf("it came after %v, of a visibility of %v", took, cfg.Visibility)
+	}
+}
+
+// What does not even hear of its cancellation comes to another at once, too.
+func TestCloseGivesBackWhatIsDeaf(t *testing.T) {
+	t.Parallel()
+	m := projtest.NewMemory()
+	m.Append(1)
+	cfg := sqstest.Config(t)
+	cfg.Visibility, cfg.Drain = time.Minute, 200*time.Millisecond
+	working, hear := make(chan struct{}, 1), make(chan struct{})
+	defer close(hear)
+	b, stop := start(t, m, cfg, bus.RouterOptions{Closing: time.Second}, map[string]handler{"a": func(context.Context, projection.Envelope) error {
+		working <- struct{}{}
+		<-hear
+		return nil
+	}})
+	publish(t, b, "a", envelope(t, m, 0, 1))
+	<-working
+	stop()
+	var k tally
+	began := time.Now()
+	start(t, m, cfg, bus.RouterOptions{}, map[string]handler{"a": k.handle})
+	eventually(t, "the event, at the other", k.has(1))
+	if took := time.Since(began); took > 40*time.Second {
+		t.Errorf("it came after %v, of a visibility of %v", took, cfg.Visibility)
+	}
 }

@@ -176,7 +176,7 @@ func TestExplain(t *testing.T) {
 			t.Errorf("%v, want %q", got, want)
 		}
 	}
-	if other := errors.New("other"); cfg.Explain(other) != other || cfg.Explain(nil) != nil {
-		t.Error("what has no known cause is changed")
+	if got := cfg.Explain(errors.New("other")); got == nil || got.Error() != "other" || cfg.Explain(nil) != nil {
+		t.Errorf("what has no known cause became %v", got)
 	}
 }
