@@ -9,11 +9,14 @@ import (
 	"net"
 	"net/textproto"
 	"strconv"
+	"time"
 )
 
 // conn is a client of one keep-alive connection that costs as little as can be: it shares the machine with the service.
 type conn struct {
+	addr string
 	c    net.Conn
+	used time.Time
 	in   *bufio.Reader
 	out  []byte
 	body []byte
@@ -24,7 +27,26 @@ func dial(addr string) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &conn{c: c, in: bufio.NewReaderSize(c, 64<<10)}, nil
+	return &conn{addr: addr, c: c, used: time.Now(), in: bufio.NewReaderSize(c, 64<<10)}, nil
+}
+
+// idle is how long a connection may be unused: the service closes one after a minute.
+const idle = 30 * time.Second
+
+// awake dials again after a long silence.
+func (c *conn) awake() error {
+	now := time.Now()
+	if now.Sub(c.used) > idle {
+		fresh, err := net.Dial("tcp", c.addr)
+		if err != nil {
+			return err
+		}
+		c.close()
+		c.c = fresh
+		c.in.Reset(fresh)
+	}
+	c.used = now
+	return nil
 }
 
 func (c *conn) close() { _ = c.c.Close() }
@@ -41,6 +63,9 @@ func (c *conn) do(method, path, token string, body []byte) (int, []byte, error) 
 	}
 	b = append(append(b, "\r\n\r\n"...), body...)
 	c.out = b
+	if err := c.awake(); err != nil {
+		return 0, nil, err
+	}
 	if _, err := c.c.Write(b); err != nil {
 		return 0, nil, err
 	}

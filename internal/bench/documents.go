@@ -112,16 +112,3 @@ func (d *documents) send(ctx context.Context, s *stack) (took time.Duration, err
 	}
 	return took, err
 }
-
-// bareRate is what the bare client reaches alone, in documents per second.
-func (d *documents) bareRate(ctx context.Context, s *stack, rounds int) (float64, error) {
-	var took time.Duration
-	for range rounds {
-		t, err := d.send(ctx, s)
-		if err != nil {
-			return 0, err
-		}
-		took += t
-	}
-	return float64(rounds*len(d.ends)) / took.Seconds(), nil
-}

@@ -211,7 +211,7 @@ func (m *reader) found(conns int, bounds Line, interval time.Duration) error {
 	l.Floor, l.Goal, l.Connections, l.Sides = bounds.Floor, bounds.Goal, conns, map[string]float64{"p50_ms": took.ms(0.5)}
 	if interval > 0 {
 		l.Name += " less the refresh interval"
-		l.Value -= float64(interval.Milliseconds())
+		l.Value = max(0, l.Value-float64(interval.Milliseconds()))
 		l.Sides["p99_ms"], l.Sides["refresh_ms"] = took.ms(0.99), float64(interval.Milliseconds())
 	}
 	return m.report(bounds.under(l))

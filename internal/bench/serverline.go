@@ -24,7 +24,6 @@ type serverLine struct {
 
 	apis, workers []*process // that run
 
-	bare      float64 // documents/s of the bare client
 	sustained float64 // entries/s of one API and one worker
 }
 

@@ -43,6 +43,7 @@ type stack struct {
 // newStack makes a stack; remove is due also when there is an error.
 func (r *run) newStack(ctx context.Context) (*stack, error) {
 	s := &stack{run: r, name: "bench" + strings.ToLower(rand.Text()[:10]), secret: []byte(rand.Text() + rand.Text())}
+	s.Say("  in databases, roles, queues and indices called " + s.name + "…")
 	var err error
 	if s.server, err = pgx.Connect(ctx, r.Servers.Postgres); err != nil {
 		return s, fmt.Errorf("--postgres: %w", err)
