@@ -34,10 +34,10 @@ lint: $(BIN)/golangci-lint-$(GOLANGCI_VERSION) ## golangci-lint with the import 
 
 race: ## all tests under the race detector (needs a C compiler)
 	@command -v "$$(go env CC)" >/dev/null || { echo "the race detector needs a C compiler, e.g. apt-get install gcc libc6-dev"; exit 1; }
-	CGO_ENABLED=1 $(WITH_SERVERS) go test -race -timeout 20m ./...
+	CGO_ENABLED=1 $(WITH_SERVERS) scripts/test-all.sh -race -timeout 20m
 
 short: ## all tests without the race detector
-	CGO_ENABLED=0 $(WITH_SERVERS) go test -timeout 20m ./...
+	CGO_ENABLED=0 $(WITH_SERVERS) scripts/test-all.sh -timeout 20m
 
 e2e: ## the end-to-end tests alone; AUDITLOG_SAMPLE names a file of real CloudTrail records
 	CGO_ENABLED=0 $(WITH_SERVERS) go test -count=1 -timeout 20m -v ./test/e2e

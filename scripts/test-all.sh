@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# All tests: those of the packages side by side, then those that run whole services one after the other, since they look
+# at the time that things take. A table of the slowest packages goes to standard error.
+#
+#   test-all.sh [FLAG…]    flags of go test
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+mapfile -t packages < <(go list ./... | grep -v '/test/')
+mapfile -t services < <(go list ./test/...)
+failed=0
+go test "$@" "${packages[@]}" | tee "$log" || failed=1
+go test "$@" -p 1 "${services[@]}" | tee -a "$log" || failed=1
+
+echo "the slowest packages:" >&2
+awk '($1 == "ok" || $1 == "FAIL") && $3 ~ /^[0-9.]+s$/ {printf "%8.1f s  %s\n", $3, $2}' "$log" | sort -rn | head -n 15 >&2
+exit $failed
