@@ -133,7 +133,7 @@ func (s *server) readsErased(id, by string) {
 // until asks again until something is so.
 func (s *server) until(what string, so func() bool) {
 	s.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !so(); <-time.After(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !so(); <-time.After(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			s.t.Fatalf("no %s in time", what)
 		}

@@ -36,7 +36,7 @@ func TestFaults(t *testing.T) {
 	nodes := startNodes(w)
 	var tenants []stack.Tenant
 	var captures []*capture
-	for i := range 3 {
+	for i := range 2 {
 		tenant := w.Tenant(nodes.api(i%2), fmt.Sprint("tenant-", i))
 		tenants = append(tenants, tenant)
 		captures = append(captures, startCapture(t, nodes, tenant.Tokens["reader"]))

@@ -50,7 +50,7 @@ type book struct {
 }
 
 // pause is a writer's between calls: the load is to meet faults, not to fill the machine.
-const pause = 40 * time.Millisecond
+const pause = 100 * time.Millisecond
 
 func startLoad(t *testing.T, nodes *nodes, tenants []stack.Tenant) *load {
 	l := &load{t: t, nodes: nodes, stop: make(chan struct{})}
@@ -84,7 +84,7 @@ func (l *load) write(b *book, writer int) {
 			l.bulk(b, key)
 		case n%16 == 6 && last != "":
 			l.amend(b, last)
-		case n%64 == 14 && last != "":
+		case n%128 == 14 && last != "":
 			l.erase(b, last)
 			last = ""
 		default:
@@ -107,7 +107,7 @@ func (l *load) single(b *book, key string) (id string) {
 	return e.ID
 }
 
-const bulkSize = 7
+const bulkSize = 25
 
 func (l *load) bulk(b *book, key string) {
 	entries := make([]string, bulkSize)
