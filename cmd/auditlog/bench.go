@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 type benchCmd struct {
 	Postgres string        `env:"AUDITLOG_BENCH_POSTGRES" placeholder:"ADDRESS" help:"Measure the distributed tier: a PostgreSQL server as its superuser, postgres://…; SQS is where the AWS SDK's settings say. Databases, queues and indices of the run's own are made and removed."`
 	Search   string        `env:"AUDITLOG_BENCH_SEARCH" placeholder:"ADDRESS" help:"OpenSearch of the distributed tier, http://…"`
-	Only     []string      `placeholder:"STEP" help:"Steps to take: start (embedded), writes, line (all)."`
+	Only     []string      `placeholder:"STEP" help:"Steps to take: start (of the embedded tier), writes, line, or of the distributed tier one of line's: rebuild, sustained, scale, latency, calls, search, replay, export (all)."`
 	Entries  int           `default:"1000000" placeholder:"N" help:"Entries in the tenant for search, paging, replay and export (${default})."`
 	Bulks    int           `default:"100" placeholder:"N" help:"Bulks of 1,000 entries for each write measure (${default})."`
 	Duration time.Duration `default:"5s" placeholder:"TIME" help:"Length of each measure that goes by time (${default})."`
@@ -40,8 +41,8 @@ func (c *benchCmd) Run(ctx context.Context, s streams) (err error) {
 		return usagef("AUDITLOG_BENCH_POSTGRES (--postgres) and AUDITLOG_BENCH_SEARCH (--search): the distributed tier needs both")
 	}
 	for _, name := range c.Only {
-		if name != "start" && name != "writes" && name != "line" {
-			return usagef("--only: there is no step %q", name)
+		if !slices.Contains(bench.Steps, name) {
+			return usagef("--only: there is no step %q but %s", name, strings.Join(bench.Steps, ", "))
 		}
 	}
 	dir, err := os.MkdirTemp(c.Dir, "auditlog-bench-")

@@ -9,6 +9,7 @@ package bench
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -105,8 +106,32 @@ func (r *run) report(l Line) error {
 
 // step is measures that need the same things.
 type step struct {
-	name, say string
+	name, say string // without a name it is never left out
 	measure   func(context.Context) error
+}
+
+// Steps are the names that Only takes; line stands for those behind it as well.
+var Steps = []string{"start", "writes", "line", "rebuild", "sustained", "scale", "latency", "calls", "search", "replay", "export"}
+
+var lineSteps = Steps[3:]
+
+// wants tells whether a step is to be taken.
+func (o Options) wants(name string) bool {
+	return len(o.Only) == 0 || name == "" || slices.Contains(o.Only, name)
+}
+
+// take takes the steps that are wanted.
+func (o Options) take(ctx context.Context, steps []step, wants func(name string) bool) error {
+	for _, s := range steps {
+		if !wants(s.name) {
+			continue
+		}
+		o.Say(s.say)
+		if err := s.measure(ctx); err != nil {
+			return fmt.Errorf("%s: %w", s.say, err)
+		}
+	}
+	return nil
 }
 
 // Run carries out every measure.
@@ -124,16 +149,10 @@ func Run(ctx context.Context, o Options) error {
 			{"line", "the whole line: rebuild, sustained rate, latencies, reads", r.serverLine},
 		}
 	}
-	for _, s := range steps {
-		if len(o.Only) > 0 && !slices.Contains(o.Only, s.name) {
-			continue
-		}
-		o.Say(s.say)
-		if err := s.measure(ctx); err != nil {
-			return fmt.Errorf("%s: %w", s.say, err)
-		}
+	wants := func(name string) bool {
+		return o.wants(name) || name == "line" && slices.ContainsFunc(o.Only, func(only string) bool { return slices.Contains(lineSteps, only) })
 	}
-	return r.table()
+	return errors.Join(r.take(ctx, steps, wants), r.table())
 }
 
 func (r *run) table() error {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -35,7 +36,9 @@ func newDocuments(server string, most int) (*documents, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--search: %w", err)
 	}
-	d := &documents{forward: httputil.NewSingleHostReverseProxy(to), most: most, seen: map[string]bool{}}
+	forward := httputil.NewSingleHostReverseProxy(to)
+	forward.ErrorLog = log.New(io.Discard, "", 0) // a worker that ends gives up requests
+	d := &documents{forward: forward, most: most, seen: map[string]bool{}}
 	d.Server = httptest.NewServer(d)
 	return d, nil
 }

@@ -12,6 +12,13 @@ const probes = 64
 
 // latencies measures how soon an entry is found and streamed while other tenants send half of what is sustained.
 func (m *serverLine) latencies(ctx context.Context) error {
+	if m.sustained == 0 { // that step was left out
+		f, err := m.flow(ctx, m.Sustain)
+		if err != nil {
+			return err
+		}
+		m.sustained = f.rate()
+	}
 	rate := m.sustained / 2
 	for _, measure := range []func() error{
 		func() error {

@@ -85,14 +85,8 @@ func (m *reader) sustained(context.Context) error {
 		last = items.Items[len(items.Items)-1].Position
 		appended = time.Since(start)
 	}
-	for deadline := time.Now().Add(time.Hour); ; {
-		status, _, err := m.c.do("GET", fmt.Sprintf("%s?limit=1&min_position=%d&wait=10s", pathLogs, last), m.p.tokens["reader"], nil)
-		if err != nil || time.Now().After(deadline) {
-			return errors.Join(err, errors.New("search does not catch up"))
-		}
-		if status == http.StatusOK {
-			break
-		}
+	if err := awaitFound(m.c, m.p.tokens["reader"], last, time.Hour); err != nil {
+		return err
 	}
 	took := time.Since(start)
 	l := m.line("sustained: appends and all projections", float64(m.Entries)/took.Seconds(), "entries/s", m.Entries)
@@ -173,6 +167,20 @@ func post(c *conn, token string, body []byte) (int64, error) {
 	return e.Position, err
 }
 
+// awaitFound waits until a search covers a position.
+func awaitFound(c *conn, token string, position int64, most time.Duration) error {
+	query := fmt.Sprintf("%s?limit=1&min_position=%d&wait=10s", pathLogs, position)
+	for deadline := time.Now().Add(most); ; {
+		status, answer, err := c.do("GET", query, token, nil)
+		switch {
+		case err != nil || status == http.StatusOK:
+			return err
+		case status != http.StatusGatewayTimeout || time.Now().After(deadline):
+			return fmt.Errorf("search does not catch up: %d %.300s", status, answer)
+		}
+	}
+}
+
 // found measures from the acknowledgement to the answer of a search that waited for the entry, over connections at the
 // same time, less what the index takes on purpose.
 func (m *reader) found(conns int, bounds Line, interval time.Duration) error {
@@ -195,8 +203,7 @@ func (m *reader) found(conns int, bounds Line, interval time.Duration) error {
 					return err
 				}
 				start := time.Now()
-				query := fmt.Sprintf("%s?limit=1&min_position=%d&wait=10s", pathLogs, position)
-				if _, err := c.want(http.StatusOK, "GET", query, m.p.tokens["reader"], nil); err != nil {
+				if err := awaitFound(c, m.p.tokens["reader"], position, time.Minute); err != nil {
 					return err
 				}
 				took[i] = time.Since(start)

@@ -5,14 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 )
 
 const (
 	loadTenants = 16      // send the load, spread over the shards
 	loadConns   = 8       // over which they do
-	window      = 20_000  // entries that the projections may lag behind when the whole line is to be full
 	corpus      = 100_000 // documents that a rebuild and the bare client write
 )
+
+// window is how many entries the projections may lag behind when the whole line is to be full: some seconds of work.
+func (r *run) window() int64 { return int64(min(20_000, max(4*bulkEntries, r.Entries))) }
 
 // serverLine measures the whole line of the distributed tier.
 type serverLine struct {
@@ -31,27 +34,19 @@ func (r *run) serverLine(ctx context.Context) error {
 	return r.with(ctx, func(ctx context.Context, s *stack) (err error) {
 		m := &serverLine{stack: s}
 		defer func() { m.close(ctx) }()
-		for _, measure := range []struct {
-			say string
-			do  func(context.Context) error
-		}{
-			{"the first entries, whose documents are kept", m.begin},
-			{"rebuild of the search projection", m.rebuild},
-			{"sustained rate", m.sustain},
-			{"two processes of each", m.scale},
-			{"latencies at half of the sustained rate", m.latencies},
-			{"SQS calls", m.calls},
-			{"filling the tenant to read from", m.fill},
-			{"searches", func(ctx context.Context) error { return errors.Join(m.reader.searches(ctx), m.reader.pages(ctx)) }},
-			{"replay", m.replay},
-			{"export", func(ctx context.Context) error { return m.reader.export(ctx) }},
-		} {
-			r.Say("  " + measure.say)
-			if err := measure.do(ctx); err != nil {
-				return fmt.Errorf("%s: %w", measure.say, err)
-			}
-		}
-		return nil
+		searches := func(ctx context.Context) error { return errors.Join(m.reader.searches(ctx), m.reader.pages(ctx)) }
+		return r.take(ctx, []step{
+			{"", "  the first entries, whose documents are kept", m.begin},
+			{"rebuild", "  rebuild of the search projection", m.rebuild},
+			{"sustained", "  sustained rate", m.sustain},
+			{"scale", "  two processes of each", m.scale},
+			{"latency", "  latencies at half of the sustained rate", m.latencies},
+			{"calls", "  SQS calls", m.calls},
+			{"", "  filling the tenant to read from", m.fill},
+			{"search", "  searches", searches},
+			{"replay", "  replay", m.replay},
+			{"export", "  export", func(ctx context.Context) error { return m.reader.export(ctx) }},
+		}, func(name string) bool { return r.wants(name) || slices.Contains(r.Only, "line") })
 	})
 }
 
@@ -114,7 +109,7 @@ func (m *serverLine) begin(ctx context.Context) (err error) {
 // append puts entries from one number up to another into the tenant to read from, and waits until all projections have
 // them.
 func (m *serverLine) append(ctx context.Context, from, to int) error {
-	v := &valve{window: window, meter: m.meter}
+	v := &valve{window: m.window(), meter: m.meter}
 	looking, stop := context.WithCancel(ctx)
 	defer stop()
 	looked := make(chan error, 1)

@@ -22,8 +22,8 @@ func (m *serverLine) flow(ctx context.Context, d time.Duration) (f flow, err err
 	if err != nil {
 		return f, err
 	}
-	enough := before.appended + loadTenants*bulkEntries
-	v := &valve{window: window, meter: m.meter}
+	enough := before.appended + m.window()
+	v := &valve{window: m.window(), meter: m.meter}
 	load, err := m.load(bulkEntries, v.take)
 	if err != nil {
 		return f, err
