@@ -164,7 +164,7 @@ func newWorld(t *testing.T, entries int, change func(*opensearch.Config)) *world
 	t.Cleanup(w.proxy.Close)
 	w.cfg = config(t, address, w.log)
 	w.cfg.Addresses = []string{w.proxy.URL}
-	w.cfg.Requests = opensearch.Requests{Timeout: 10 * time.Second, Patience: 20 * time.Second}
+	w.cfg.Requests = opensearch.Requests{Timeout: patient, Patience: 20 * time.Second}
 	if change != nil {
 		change(&w.cfg)
 	}
@@ -194,7 +194,7 @@ func (w *world) apply() {
 // await waits until everything is visible.
 func (w *world) await() {
 	w.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; {
+	for deadline := time.Now().Add(90 * time.Second); ; {
 		changed := w.x.Changed()
 		visible, err := w.x.Visible(w.Context(), 0)
 		if err == nil && visible == w.log.Head() {

@@ -29,6 +29,9 @@ type both struct{ m *testing.M }
 
 func (b both) Run() int { return ostest.Main(b.m) }
 
+// patient is the timeout of requests that are not to fail: the machine may do much else.
+const patient = time.Minute
+
 // config is an empty index's, with a state and a prefix of its own.
 func config(tb testing.TB, address string, log *searchtest.Log) opensearch.Config {
 	tb.Helper()
@@ -43,7 +46,7 @@ func config(tb testing.TB, address string, log *searchtest.Log) opensearch.Confi
 	})
 	return opensearch.Config{
 		Addresses: []string{address}, Prefix: ostest.Prefix(tb, address), Refresh: 5 * time.Millisecond, Poll: 20 * time.Millisecond,
-		State: state, Store: log, Opener: log, Log: slog.New(slog.DiscardHandler),
+		Requests: opensearch.Requests{Timeout: patient}, State: state, Store: log, Opener: log, Log: slog.New(slog.DiscardHandler),
 	}
 }
 

@@ -20,7 +20,6 @@ func BenchmarkSearch(b *testing.B) {
 	count := benchEntries(b, 20_000)
 	entries(log, count)
 	cfg := config(b, ostest.Address(b), log)
-	cfg.Requests.Timeout = time.Minute
 	x := open(b, cfg)
 	if _, err := x.Rebuild(b.Context(), nil); err != nil {
 		b.Fatal(err)
