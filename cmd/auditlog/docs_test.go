@@ -63,8 +63,9 @@ func TestDocumentedNames(t *testing.T) {
 			t.Errorf("docs/operations.md lacks %s", name)
 		}
 	}
+	schemas := []string{"auditlog_relay", "auditlog_search"} // of PostgreSQL
 	for _, name := range documented {
-		if !metrics[name] {
+		if !metrics[name] && !slices.Contains(schemas, name) {
 			t.Errorf("docs/operations.md: there is no metric %s", name)
 		}
 	}
