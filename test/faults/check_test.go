@@ -212,11 +212,13 @@ func statistics(t *testing.T, n *nodes, b *book) int {
 func checkShared(t *testing.T, n *nodes, s servers, w *stack.World, l *load) {
 	t.Helper()
 	var count struct{ Count int }
-	path := "/" + w.Settings["AUDITLOG_SEARCH_PREFIX"] + "-*/_count?q=kind:entry"
+	path := "/" + w.Settings["AUDITLOG_SEARCH_PREFIX"] + "-*/_count?q=kind:entries"
 	answer, _, err := stack.Call(s.search.Address, "", http.MethodGet, path, "")
 	fatal(t, err)
 	fatal(t, json.Unmarshal(answer, &count))
-	t.Logf("documents: %s; %d entries", answer, l.acked())
+	if count.Count != l.acked() {
+		t.Errorf("the cluster holds documents of %d entries, %d are stored", count.Count, l.acked())
+	}
 	worker := n.worker(0)
 	answer, _, err = stack.Call(worker.Ops, "", http.MethodGet, "/ops/parked", "")
 	if err != nil || string(answer) != `{"items":[]}`+"\n" {

@@ -60,6 +60,10 @@ func TestFaults(t *testing.T) {
 	}
 	checkShared(t, nodes, s, w, l)
 	poison.check()
+	for i, names := range map[int][]string{3: {"event_store", "keys"}, 4: {"search"}, 5: {"bus"}} {
+		t.Run("ready without "+all[i].name, func(t *testing.T) { readyWithout(t, nodes, l, all[i], names...) })
+	}
+	t.Run("wrong password", func(t *testing.T) { wrongPassword(t, s, w) })
 }
 
 // account is the table of the cycles.

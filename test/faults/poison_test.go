@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,7 +23,7 @@ type poison struct {
 	queues *sqs.Queues
 	cfg    sqs.Config
 	dead   map[string]int // before
-	sent   int            // to each
+	sent   atomic.Int64   // to each
 	end    chan struct{}
 	ended  chan struct{}
 }
@@ -56,11 +57,11 @@ func (p *poison) start(t *testing.T) {
 			case <-time.After(200 * time.Millisecond):
 			}
 			for _, d := range app.Projections {
-				if err := p.send(d, bodies[p.sent%len(bodies)]); err != nil {
+				if err := p.send(d, bodies[int(p.sent.Load())%len(bodies)]); err != nil {
 					t.Error(err)
 				}
 			}
-			p.sent++
+			p.sent.Add(1)
 		}
 	}()
 }
@@ -76,7 +77,14 @@ func (p *poison) send(destination, body string) error {
 	return err
 }
 
-func (p *poison) stop(*testing.T) {
+// stop lets it send each kind at least once.
+func (p *poison) stop(t *testing.T) {
+	until(t, "poison of each kind", func() string {
+		if n := p.sent.Load(); n < int64(len(bodies)) {
+			return fmt.Sprint(n, " were sent")
+		}
+		return ""
+	})
 	close(p.end)
 	<-p.ended
 }
@@ -84,14 +92,15 @@ func (p *poison) stop(*testing.T) {
 // check finds every poison message among the dead letters, and the queues empty.
 func (p *poison) check() {
 	p.t.Helper()
+	sent := int(p.sent.Load())
 	for _, d := range app.Projections {
 		until(p.t, "empty queue "+d, func() string {
 			state, err := p.queues.Show(p.t.Context(), d)
-			if err != nil || state.Waiting+state.InWork+state.Delayed > 0 || state.Dead < p.dead[d]+p.sent {
+			if err != nil || state.Waiting+state.InWork+state.Delayed > 0 || state.Dead < p.dead[d]+sent {
 				return fmt.Sprintf("%+v, %v", state, err)
 			}
-			if state.Dead != p.dead[d]+p.sent {
-				p.t.Errorf("%d messages of %s are dead, %d of %d are poison", state.Dead, d, p.sent, state.Dead-p.dead[d])
+			if state.Dead != p.dead[d]+sent {
+				p.t.Errorf("%d messages of %s are dead, %d of %d are poison", state.Dead, d, sent, state.Dead-p.dead[d])
 			}
 			return ""
 		})
@@ -102,6 +111,6 @@ func (p *poison) check() {
 				p.t.Errorf("a dead letter of %s has no reason: %+v", d, l)
 			}
 		}
-		p.t.Logf("%s: %d poison messages, %d dead before", d, p.sent, p.dead[d])
+		p.t.Logf("%s: %d poison messages, %d dead before", d, sent, p.dead[d])
 	}
 }

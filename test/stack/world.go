@@ -14,8 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
+	"auditlog/internal/pgdb"
 	"auditlog/projection/search/opensearch/ostest"
 )
 
@@ -187,7 +186,7 @@ func database(tb testing.TB, server, name string, roles ...string) string {
 func execute(address string, statements ...string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	conn, err := pgx.Connect(ctx, address)
+	conn, err := pgdb.Connect(ctx, address, pgdb.Options{})
 	if err != nil {
 		return err
 	}
