@@ -39,6 +39,7 @@ func (r *run) serverWrites(ctx context.Context) error {
 		m := &writeRatios{r, p, limit, "plain COPY", distributedFanOut}
 		for _, measure := range []func(context.Context) error{
 			m.measure,
+			func(ctx context.Context) error { return s.whole(ctx, limit) },
 			func(ctx context.Context) error { return s.cost(ctx, p) },
 			func(ctx context.Context) error { return s.size(ctx, p) },
 		} {

@@ -116,10 +116,7 @@ type valve struct {
 // open looks at the lag a few times a second until ctx ends.
 func (v *valve) open(ctx context.Context) error {
 	for {
-		p, err := v.meter.read(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
+		p, err := v.meter.read(context.WithoutCancel(ctx)) // a read that is cut closes the connection
 		if err != nil {
 			return err
 		}

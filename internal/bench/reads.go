@@ -1,16 +1,13 @@
 package bench
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -222,98 +219,4 @@ func (m *reader) found(conns int, bounds Line, interval time.Duration) error {
 		l.Sides["p99_ms"], l.Sides["refresh_ms"] = took.ms(0.99), float64(interval.Milliseconds())
 	}
 	return m.report(bounds.under(l))
-}
-
-// streamed measures from the acknowledgement to the arrival on a live stream.
-func (m *reader) streamed(ctx context.Context, bounds Line) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+m.p.addr+"/api/v1/logs/stream", nil)
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Authorization", "Bearer "+m.p.tokens["reader"])
-	req.Header.Set("Accept", "text/event-stream")
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	arrived := make(chan time.Time, 1)
-	go func() {
-		defer close(arrived)
-		lines := bufio.NewReaderSize(resp.Body, 64<<10)
-		for {
-			line, err := lines.ReadString('\n')
-			if err != nil {
-				return
-			}
-			if strings.HasPrefix(line, "event: entry") || strings.HasPrefix(line, "event:entry") {
-				arrived <- time.Now()
-			}
-		}
-	}()
-	bodies, err := entries(0, m.Samples)
-	if err != nil {
-		return err
-	}
-	var took times
-	for _, body := range bodies {
-		if _, err := post(m.c, m.p.tokens["writer"], body); err != nil {
-			return err
-		}
-		acknowledged := time.Now()
-		at, ok := <-arrived
-		if !ok {
-			return errors.New("the stream ended")
-		}
-		took = append(took, max(0, at.Sub(acknowledged)))
-	}
-	l := m.line("acknowledged to stream, p99", took.ms(0.99), "ms", len(took))
-	l.Floor, l.Goal, l.Sides = bounds.Floor, bounds.Goal, map[string]float64{"p50_ms": took.ms(0.5)}
-	return m.report(bounds.under(l))
-}
-
-// export takes everything and watches the service's memory meanwhile.
-func (m *reader) export(ctx context.Context) error {
-	before, err := m.p.resident()
-	if err != nil {
-		return err
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+m.p.addr+"/api/v1/logs/export?format=ndjson", nil)
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Authorization", "Bearer "+m.p.tokens["reader"])
-	start := time.Now()
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	done := make(chan error, 1)
-	var size int64
-	go func() {
-		n, err := io.Copy(io.Discard, resp.Body)
-		size = n
-		done <- err
-	}()
-	most := before
-	for tick := time.NewTicker(100 * time.Millisecond); ; {
-		select {
-		case err := <-done:
-			tick.Stop()
-			if err != nil {
-				return err
-			}
-			took := time.Since(start).Seconds()
-			l := m.line("export of all, growth of resident memory", most-before, "MiB", 1)
-			l.Floor, l.Sides = 64, map[string]float64{"before_MiB": before, "most_MiB": most, "MB": float64(size) / 1e6, "entries_per_s": float64(m.Entries) / took}
-			return m.report(l)
-		case <-tick.C:
-			now, err := m.p.resident()
-			if err != nil {
-				return err
-			}
-			most = max(most, now)
-		}
-	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"time"
 )
 
@@ -31,8 +30,12 @@ func (m *serverLine) replay(ctx context.Context) error {
 		bare += time.Since(start)
 		rows += tag.RowsAffected()
 		start = time.Now()
-		n, err := m.download(ctx, "/api/v1/replay?after=0", m.apis[0].tokens["auditor"])
+		resp, err := m.apis[0].get(ctx, "/api/v1/replay?after=0", "auditor", "*/*")
 		if err != nil {
+			return err
+		}
+		n, err := io.Copy(io.Discard, resp.Body)
+		if err := errors.Join(err, resp.Body.Close()); err != nil {
 			return err
 		}
 		ours += time.Since(start)
@@ -47,22 +50,4 @@ func (m *serverLine) replay(ctx context.Context) error {
 		Cache: "warm", Workers: "on", Connections: 1, Samples: int(rows), Entries: m.Entries,
 		Sides: map[string]float64{"replay_entries_per_s": n / ours.Seconds(), "copy_entries_per_s": n / bare.Seconds(), "replay_MB": float64(bytes) / replayTurns / 1e6},
 	})
-}
-
-// download reads an answer to its end and gives its size.
-func (m *serverLine) download(ctx context.Context, path, token string) (int64, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+m.apis[0].addr+path, nil)
-	if err != nil {
-		return 0, err
-	}
-	req.Header.Set("Authorization", "Bearer "+token)
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode != http.StatusOK {
-		return 0, fmt.Errorf("GET %s answers %s", path, resp.Status)
-	}
-	return io.Copy(io.Discard, resp.Body)
 }
