@@ -44,8 +44,8 @@ func Compare(t *testing.T, first, second New) {
 		g.fill(log, 150)
 		a.apply()
 		b.apply()
-		for i := range 200 {
-			q, limit := g.question(t), 1+g.IntN(40)
+		for i := range 80 {
+			q, limit := g.question(t), 5+g.IntN(40)
 			one, err := pages(t.Context(), a.ix, q, limit)
 			if err != nil {
 				t.Fatal(err)
