@@ -110,3 +110,22 @@ func TestDistributedSettingsThatCannotWork(t *testing.T) {
 		}
 	})
 }
+
+// TestMissingQueues: a worker ends and says what is to be done, an API does not need them, and nothing is lost.
+func TestMissingQueues(t *testing.T) {
+	w := newWorld(t)
+	w.Settings["AUDITLOG_QUEUE_PREFIX"] += "other-"
+	oneLine(t, w.Run(nil, "worker"), 1, "is not there", "auditlog queues ensure", w.Settings["AUDITLOG_QUEUE_PREFIX"])
+	api := w.API()
+	s := w.server(api, api)
+	l := newLedger()
+	if l.single(s, "before") == "" {
+		t.Fatal("without queues a write fails")
+	}
+	w.Do("queues", "ensure")
+	w.Worker()
+	if l.single(s, "after") == "" {
+		t.Fatal("a write fails")
+	}
+	s.sameTotals(2, 2, 3)
+}

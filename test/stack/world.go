@@ -105,17 +105,17 @@ type Node struct {
 // API starts a process for requests.
 func (w *World) API() *Node {
 	w.tb.Helper()
-	return w.start(nil, "api")
+	return w.Start(nil, "api")
 }
 
 // Worker starts a process with relay and projections.
 func (w *World) Worker(args ...string) *Node {
 	w.tb.Helper()
-	return w.start(nil, append([]string{"worker"}, args...)...)
+	return w.Start(nil, append([]string{"worker"}, args...)...)
 }
 
-// start returns when the process says that it is ready.
-func (w *World) start(changes map[string]string, args ...string) *Node {
+// Start starts a process with some settings changed, and returns when it says that it is ready.
+func (w *World) Start(changes map[string]string, args ...string) *Node {
 	w.tb.Helper()
 	n := &Node{}
 	cmd := exec.Command(w.binary, args...)
