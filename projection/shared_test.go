@@ -3,6 +3,7 @@ package projection_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,9 +19,9 @@ func TestSweeperLeavesOtherProcessesTheirWork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, c := projtest.NewMemory(), &projtest.Counter{}
 		m.Append(100)
-		swept := 0
+		var swept atomic.Int64
 		idle := projection.NewRunner(c, m, &memoryParking{}, projection.RunnerOptions{Shared: true, Hooks: projection.Hooks{
-			Swept: func(_ string, events int) { swept += events },
+			Swept: func(_ string, events int) { swept.Add(int64(events)) },
 		}})
 		busy := projection.NewRunner(c, m, &memoryParking{}, projection.RunnerOptions{Shared: true})
 		ctx, stop := context.WithCancel(t.Context())
@@ -36,12 +37,12 @@ func TestSweeperLeavesOtherProcessesTheirWork(t *testing.T) {
 			}
 			time.Sleep(100 * time.Millisecond)
 		}
-		if swept != 0 {
-			t.Errorf("%d events were swept while another process applied", swept)
+		if n := swept.Load(); n != 0 {
+			t.Errorf("%d events were swept while another process applied", n)
 		}
 		time.Sleep(12 * time.Second)
-		if swept != 40 {
-			t.Errorf("%d events were swept once nothing moved; 40 were missing", swept)
+		if n := swept.Load(); n != 40 {
+			t.Errorf("%d events were swept once nothing moved; 40 were missing", n)
 		}
 		stop()
 		if err := <-ended; !errors.Is(err, context.Canceled) {
