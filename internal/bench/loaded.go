@@ -8,7 +8,7 @@ import (
 )
 
 // probes is how many connections record and look for entries at the same time: each waits for refreshes.
-const probes = 64
+const probes = 32
 
 // latencies measures how soon an entry is found and streamed while other tenants send half of what is sustained.
 func (m *serverLine) latencies(ctx context.Context) error {
