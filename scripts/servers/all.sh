@@ -18,6 +18,8 @@ root=$(cd "$here/../.." && pwd)
 export SERVERS_DIR=${SERVERS_DIR:-$root/.servers}
 mkdir -p "$SERVERS_DIR"
 SERVERS_DIR=$(cd "$SERVERS_DIR" && pwd)
+# One SQS server serves all tests and measurements, and keeps what waits in memory.
+export ELASTICMQ_HEAP=${ELASTICMQ_HEAP:-1g}
 export TIMESCALEDB_HOME=${TIMESCALEDB_HOME:-$SERVERS_DIR/timescaledb} ELASTICMQ_HOME=${ELASTICMQ_HOME:-$SERVERS_DIR/elasticmq}
 
 declare -A default_port=([elasticmq]=9324 [opensearch]=9200 [timescaledb]=55432)
