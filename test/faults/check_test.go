@@ -49,7 +49,7 @@ func check(t *testing.T, n *nodes, b *book, c *capture) {
 	}
 	head := int64(len(events))
 	until(t, "projections at the head", func() string { return lagging(n, b, head) })
-	found := export(t, n, b)
+	found := list(t, n, b)
 	for id, times := range found {
 		if times != 1 || places[id] == 0 {
 			t.Errorf("%s is found %d times, and is stored at %d", id, times, places[id])
@@ -61,14 +61,8 @@ func check(t *testing.T, n *nodes, b *book, c *capture) {
 	if got := statistics(t, n, b); got != entries {
 		t.Errorf("the statistics count %d entries, %d are stored", got, entries)
 	}
-	until(t, "stream at the head", func() string {
-		if at := c.position(); len(streamed) > 0 && at < streamed[len(streamed)-1].position {
-			return fmt.Sprintf("it is at %d", at)
-		}
-		return ""
-	})
-	c.end()
 	c.compare(t, streamed)
+	startCapture(t, n, b.Tokens["reader"]).compare(t, streamed) // from the first position, so from the store
 	for id := range b.erased {
 		until(t, "destroyed keys of "+id, func() string {
 			history := get(t, n, b, "reader", "/api/v1/logs/"+id+"/history")
@@ -122,9 +116,16 @@ func (b *book) known(t *testing.T, events []stored, places map[string]int64) {
 	}
 }
 
-// compare checks that a stream brought every message once and in order.
+// compare checks that a stream brings every message once and in order, and ends it.
 func (c *capture) compare(t *testing.T, want []message) {
 	t.Helper()
+	until(t, "stream at the head", func() string {
+		if at := c.position(); len(want) > 0 && at < want[len(want)-1].position {
+			return fmt.Sprintf("it is at %d", at)
+		}
+		return ""
+	})
+	c.end()
 	for i := range min(len(want), len(c.got)) {
 		if c.got[i] != want[i] {
 			t.Errorf("message %d of the stream is %+v, want %+v", i, c.got[i], want[i])
@@ -166,25 +167,23 @@ func replay(t *testing.T, n *nodes, b *book) (events []stored) {
 	}
 }
 
-// export is how often each entry is found.
-func export(t *testing.T, n *nodes, b *book) map[string]int {
+// list is how often each entry is found, page by page.
+func list(t *testing.T, n *nodes, b *book) map[string]int {
 	t.Helper()
 	found := map[string]int{}
-	lines := json.NewDecoder(strings.NewReader(string(get(t, n, b, "reader", "/api/v1/logs/export?format=ndjson"))))
-	for {
-		var line struct {
-			ID    string
-			End   bool
-			Count int
+	for cursor := ""; ; {
+		var page struct {
+			Items []struct{ ID string }
+			Next  *string `json:"next_cursor"`
 		}
-		fatal(t, lines.Decode(&line))
-		if line.End {
-			if line.Count != len(found) {
-				t.Errorf("the export tells of %d entries and holds %d", line.Count, len(found))
-			}
+		fatal(t, json.Unmarshal(get(t, n, b, "reader", "/api/v1/logs?limit=500"+cursor), &page))
+		for _, item := range page.Items {
+			found[item.ID]++
+		}
+		if page.Next == nil {
 			return found
 		}
-		found[line.ID]++
+		cursor = "&cursor=" + url.QueryEscape(*page.Next)
 	}
 }
 

@@ -60,7 +60,7 @@ func readyWithout(t *testing.T, nodes *nodes, l *load, v victim, names ...string
 		})
 	}
 	if needed {
-		if status := post(api.URL, "without "+v.name); status != http.StatusServiceUnavailable {
+		if status := post(api.URL, "without-"+names[0]); status != http.StatusServiceUnavailable {
 			t.Errorf("without %s a write answers %d", v.name, status)
 		}
 		for _, command := range []string{"api", "worker"} {
