@@ -97,3 +97,25 @@ func TestCloseGivesBackWhatIsDeaf(t *testing.T) {
 		t.Errorf("it came after %v, of a visibility of %v", took, cfg.Visibility)
 	}
 }
+
+// No receive is left behind at the server, where it would take a message for nobody.
+func TestCloseEndsItsReceive(t *testing.T) {
+	t.Parallel()
+	m := projtest.NewMemory()
+	m.Append(2)
+	cfg := sqstest.Config(t)
+	cfg.Visibility, cfg.Wait, cfg.Drain = time.Minute, 5*time.Second, 20*time.Second
+	var first, second tally
+	b, stop := start(t, m, cfg, bus.RouterOptions{Closing: time.Minute}, map[string]handler{"a": first.handle})
+	publish(t, b, "a", envelope(t, m, 0, 1))
+	eventually(t, "the first event", first.has(1)) // a worker asks for the next, so a receive is under way
+	stop()
+	began := time.Now()
+	other, _ := start(t, m, cfg, bus.RouterOptions{}, nil)
+	publish(t, other, "a", envelope(t, m, 1, 2))
+	start(t, m, cfg, bus.RouterOptions{}, map[string]handler{"a": second.handle})
+	eventually(t, "the second event, at another", second.has(1))
+	if took := time.Since(began); took > 40*time.Second {
+		t.Errorf("it came after %v, of a visibility of %v", took, cfg.Visibility)
+	}
+}

@@ -19,12 +19,12 @@ type Config struct {
 	Prefix string     // of the queues' names; default "auditlog-"
 
 	Visibility  time.Duration                    // how long a message is ours without a sign of life; whole seconds, 1 s to 12 h; default 60 s
-	Wait        time.Duration                    // of a receive for the first message; whole seconds, up to 20 s, the default
+	Wait        time.Duration                    // of a receive for the first message; whole seconds, up to 20 s; default 4 s, below Drain, which waits for it
 	Retention   time.Duration                    // of messages and dead letters; whole seconds, 60 s to 14 days, the default
 	MaxReceives int                              // tries before the queue calls a message dead, 1 to 1,000; default 5
 	Workers     int                              // messages of a destination in work at once, 1 to 1,000; default 8
 	Linger      time.Duration                    // least time between calls of one kind that are not full batches; up to 100 ms; default 50 ms; < 0: none
-	Drain       time.Duration                    // how long closing waits for messages in work before it cancels them; default 5 s
+	Drain       time.Duration                    // how long closing waits for a receive and for messages in work before it cancels them; default 5 s
 	Backoff     func(receives int) time.Duration // delay before the next try of a message received so many times; default Backoff
 	OnCall      func(operation string)           // each request to the service, retries included, e.g. "SendMessageBatch"
 	Log         *slog.Logger
@@ -73,7 +73,7 @@ func (c Config) withDefaults() Config {
 		c.Visibility = time.Minute
 	}
 	if c.Wait == 0 {
-		c.Wait = maxWait
+		c.Wait = 4 * time.Second
 	}
 	if c.Retention == 0 {
 		c.Retention = maxRetention

@@ -37,8 +37,9 @@ func (in *intake) next(ctx context.Context) (types.Message, error) {
 	}
 }
 
-// run receives until ctx ends. Batches that are not full come no faster than one each linger.
-func (in *intake) run(ctx context.Context) {
+// run receives until ctx ends. Batches that are not full come no faster than one each linger. A receive that is under way
+// at the end is cut only when drain ends: a server that does not notice would give it the next message, for nobody.
+func (in *intake) run(ctx, drain context.Context) {
 	defer close(in.ended)
 	for {
 		select {
@@ -46,7 +47,7 @@ func (in *intake) run(ctx context.Context) {
 			return
 		case <-in.ask:
 		}
-		messages := in.receive(ctx)
+		messages := in.receive(ctx, drain)
 		got := time.Now()
 		for i, m := range messages {
 			select {
@@ -66,10 +67,10 @@ func (in *intake) run(ctx context.Context) {
 
 const maxReceivePause = 5 * time.Second
 
-// receive waits for messages; none when ctx ended.
-func (in *intake) receive(ctx context.Context) []types.Message {
+// receive waits for messages. Once ctx has ended it asks no more.
+func (in *intake) receive(ctx, drain context.Context) []types.Message {
 	for wait := 100 * time.Millisecond; ctx.Err() == nil; {
-		call, cancel := context.WithTimeout(ctx, callTimeout+time.Duration(in.input.WaitTimeSeconds)*time.Second)
+		call, cancel := context.WithTimeout(drain, callTimeout+time.Duration(in.input.WaitTimeSeconds)*time.Second)
 		out, err := in.client.ReceiveMessage(call, in.input)
 		cancel()
 		switch {

@@ -248,16 +248,17 @@ func (sub *subscription) start(ctx context.Context, inner *wmsqs.Subscriber, top
 	}
 	sub.stopping, sub.stop = context.WithCancel(ctx)
 	keeping, stopKeeping := context.WithCancel(context.WithoutCancel(ctx))
-	sub.workers.Go(func() { sub.intake.run(sub.stopping) })
+	drain, endDrain := context.WithCancel(keeping)
+	context.AfterFunc(sub.stopping, func() { time.AfterFunc(sub.cfg.Drain, endDrain) })
+	sub.workers.Go(func() { sub.intake.run(sub.stopping, drain) })
 	sub.workers.Go(func() { sub.holds.keep(keeping) })
 	sub.workers.Go(func() { sub.forward(messages) })
 	go func() {
 		defer sub.stop()
 		<-sub.stopping.Done()
 		<-sub.intake.ended
-		drain, cancel := context.WithTimeout(keeping, sub.cfg.Drain)
 		sub.holds.settled(drain)
-		cancel()
+		endDrain()
 		_ = inner.Close() // never fails; it cancels the messages that are still in work
 		stopKeeping()
 		sub.holds.release()
