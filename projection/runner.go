@@ -84,11 +84,7 @@ func (r *Runner) Handle(ctx context.Context, env Envelope) error {
 	if t.done {
 		return nil
 	}
-	if err := r.lead(ctx, lane, t); err != nil {
-		return err
-	}
-	lane.delivered = r.o.Clock()
-	return nil
+	return r.lead(ctx, lane, t)
 }
 
 // apply applies or parks the whole envelope. It is called with the lane's lock.

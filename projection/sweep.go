@@ -65,7 +65,7 @@ func (r *Runner) look(ctx context.Context, shard eventstore.Shard) (sight, error
 	if err != nil {
 		return sight{}, err
 	}
-	return sight{head: head.Offset, at: r.o.Clock(), newest: newest(done)}, nil
+	return sight{head: head.Offset, newest: newest(done)}, nil
 }
 
 // newest is the highest offset that was applied. When it rises some process applies, whoever brings it.
@@ -85,7 +85,7 @@ func (r *Runner) sweepShard(ctx context.Context, shard eventstore.Shard, before 
 		r.o.Hooks.Lag(r.Name(), shard, max(0, int64(before.head-done.Cursor())))
 	}
 	for _, gap := range done.Gaps(before.head) {
-		if gap.From >= before.newest && settle > 0 && (newest(done) > before.newest || r.delivering(shard, before.at)) {
+		if gap.From >= before.newest && settle > 0 && newest(done) > before.newest {
 			return nil // envelopes of the bus overtake one another: what it still works on is no gap
 		}
 		if err := r.fill(ctx, shard, gap); err != nil {
@@ -93,14 +93,6 @@ func (r *Runner) sweepShard(ctx context.Context, shard eventstore.Shard, before 
 		}
 	}
 	return nil
-}
-
-// delivering tells whether the bus brought something after the time.
-func (r *Runner) delivering(shard eventstore.Shard, after time.Time) bool {
-	lane := &r.lanes[shard]
-	lane.mu.Lock()
-	defer lane.mu.Unlock()
-	return lane.delivered.After(after)
 }
 
 func (r *Runner) fill(ctx context.Context, shard eventstore.Shard, gap Range) error {
