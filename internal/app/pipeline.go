@@ -28,10 +28,6 @@ type pipeline struct {
 // settleOnQueues is how long a gap is left to a bus between processes, where messages wait for a free worker.
 const settleOnQueues = 3 * time.Second
 
-// messagesAtOnce is how many messages of a destination a process has in work. A message holds about 150 events of a shard,
-// and what waits of one shard is applied together: with few at once every shard's group is a single message.
-const messagesAtOnce = 32
-
 // watchPeriod is how often the state of the queues is taken into the metrics.
 const watchPeriod = 15 * time.Second
 
@@ -79,7 +75,7 @@ func openBus(ctx context.Context, source projection.Source, cfg Parts, m *meters
 	if cfg.Bus == InProcess {
 		return inproc.New(source, o)
 	}
-	b, err := sqs.Open(ctx, source, sqs.Config{Prefix: cfg.QueuePrefix, Workers: messagesAtOnce, OnCall: m.called, Log: log}, o)
+	b, err := sqs.Open(ctx, source, sqs.Config{Prefix: cfg.QueuePrefix, OnCall: m.called, Log: log}, o)
 	return b, named(setBus, err)
 }
 
