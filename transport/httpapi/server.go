@@ -97,9 +97,6 @@ func (s *Server) Drain() {
 	s.streams.closeAll()
 }
 
-// Draining tells whether Drain was called; readiness is off then.
-func (s *Server) Draining() bool { return s.draining.Load() }
-
 // Shutdown drains and waits until accepted requests and streams have ended, or ctx has; past that, connections are cut.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.Drain()
