@@ -53,7 +53,6 @@ func (r *Runner) Sweep(ctx context.Context, settle time.Duration) error {
 type sight struct {
 	head   eventstore.Offset
 	newest eventstore.Offset // the highest that was applied
-	at     time.Time
 }
 
 func (r *Runner) look(ctx context.Context, shard eventstore.Shard) (sight, error) {
