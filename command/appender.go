@@ -17,10 +17,11 @@ type Log interface {
 
 // Observer is told what the appender does; it must not block.
 type Observer interface {
-	// Waiting is the number of entries that wait on a shard's lane, after a change.
-	Waiting(shard eventstore.Shard, entries int)
-	// Flushed is one flush with its retries; err is nil when it was stored.
-	Flushed(shard eventstore.Shard, units, entries int, took time.Duration, err error)
+	// Refused is a unit that was turned away before anything was stored; why is one of RefusedFull and the like.
+	Refused(shard eventstore.Shard, why string)
+	// Flushed is one flush with its retries; waited is how long the unit waited that waited longest, err is nil when the
+	// flush was stored.
+	Flushed(shard eventstore.Shard, units, entries int, waited, took time.Duration, err error)
 }
 
 // AppenderOptions tune an Appender. The zero value is the recommended one.
@@ -28,8 +29,9 @@ type AppenderOptions struct {
 	// FlushEntries and FlushBytes cap what is collected into one flush; a single unit may exceed them. Defaults 512 and
 	// 1 MiB.
 	FlushEntries, FlushBytes int
-	// QueueEntries bounds what waits on a lane; more is refused as fault.Overloaded. Default 16,384.
-	QueueEntries int
+	// QueueEntries and QueueBytes bound what waits on all lanes together; more is refused as fault.Overloaded, and so is
+	// what passes a tenant's share: half of what others leave. Defaults 16,384 and 64 MiB.
+	QueueEntries, QueueBytes int
 	// Wait bounds how long a caller waits for its turn and its flush. Default 10 s.
 	Wait time.Duration
 	// FlushTimeout bounds one flush with all its retries. Default 10 s.
@@ -46,7 +48,7 @@ func (o AppenderOptions) withDefaults() AppenderOptions {
 	for _, f := range []struct {
 		field *int
 		value int
-	}{{&o.FlushEntries, 512}, {&o.FlushBytes, 1 << 20}, {&o.QueueEntries, 16384}, {&o.Retries, 4}} {
+	}{{&o.FlushEntries, 512}, {&o.FlushBytes, 1 << 20}, {&o.QueueEntries, 16384}, {&o.QueueBytes, 64 << 20}, {&o.Retries, 4}} {
 		if *f.field == 0 {
 			*f.field = f.value
 		}
@@ -67,22 +69,26 @@ func (o AppenderOptions) withDefaults() AppenderOptions {
 
 type nobody struct{}
 
-func (nobody) Waiting(eventstore.Shard, int)                            {}
-func (nobody) Flushed(eventstore.Shard, int, int, time.Duration, error) {}
+func (nobody) Refused(eventstore.Shard, string)                                        {}
+func (nobody) Flushed(eventstore.Shard, int, int, time.Duration, time.Duration, error) {}
 
 // Appender commits units in groups. Each shard has a lane with one flush in flight; what arrives meanwhile makes up the
 // next, so the flush in flight is the only timer. A caller who finds the lane idle runs its own flush at once, with no
-// other goroutine involved. Units are never split and keep their order of arrival.
+// other goroutine involved. Units are never split. Those of a tenant keep their order of arrival; the tenants that wait
+// take turns by bytes, so that none waits for another's backlog.
 type Appender struct {
-	log   Log
-	opts  AppenderOptions
-	lanes []lane
-	busy  sync.WaitGroup // one per lane with a flush in flight
+	log     Log
+	opts    AppenderOptions
+	lanes   []lane
+	room    room
+	tickets sync.Pool      // *ticket that nobody waits on
+	busy    sync.WaitGroup // one per lane with a flush in flight
 }
 
 // NewAppender makes an appender for a store of so many shards.
 func NewAppender(log Log, shards int, o AppenderOptions) *Appender {
 	a := &Appender{log: log, opts: o.withDefaults(), lanes: make([]lane, shards)}
+	a.room.maxEntries, a.room.maxBytes, a.room.lanes = a.opts.QueueEntries, a.opts.QueueBytes, shards
 	for i := range a.lanes {
 		a.lanes[i].shard = eventstore.Shard(i)
 		a.lanes[i].a = a
@@ -93,18 +99,18 @@ func NewAppender(log Log, shards int, o AppenderOptions) *Appender {
 // Errors that the appender itself gives.
 var errWaited = errors.New("no answer in time")
 
-func overloaded(detail string, cause error) error {
-	return &fault.Error{Kind: fault.Overloaded, Detail: detail, RetryAfter: time.Second, Cause: cause}
+func overloaded(detail string, retry time.Duration, cause error) error {
+	return &fault.Error{Kind: fault.Overloaded, Detail: detail, RetryAfter: retry, Cause: cause}
 }
 
 func unavailable(detail string, cause error) error {
-	return &fault.Error{Kind: fault.Unavailable, Detail: detail, RetryAfter: time.Second, Cause: cause}
+	return &fault.Error{Kind: fault.Unavailable, Detail: detail, RetryAfter: leastRetry, Cause: cause}
 }
 
-// Submit appends a unit and answers for each draft, in order; drafts must not change any more. Errors: Overloaded and
-// ctx's own while the unit still waits, nothing being stored then; Unavailable when the outcome is unknown; else the
-// store's. A ctx that ends while the unit is being flushed leaves the outcome unknown, and the flush goes on; the caller
-// whose goroutine runs that flush stays until it ends.
+// Submit appends a unit and answers for each draft, in order; drafts must not change any more. Errors: Overloaded when
+// there is no room, or the time (Wait, or ctx's deadline) ran out before the unit's turn came, and nothing is stored;
+// Unavailable when it ran out later, and the outcome is unknown; context.Canceled when the caller left; else the store's.
+// A unit that is being flushed goes on without its caller; the caller whose goroutine runs that flush stays until it ends.
 func (a *Appender) Submit(ctx context.Context, shard eventstore.Shard, u eventstore.Unit) ([]eventstore.Outcome, error) {
 	if len(u.Drafts) == 0 {
 		return nil, nil
@@ -115,7 +121,32 @@ func (a *Appender) Submit(ctx context.Context, shard eventstore.Shard, u eventst
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	return a.lanes[shard].submit(ctx, &ticket{unit: u, bytes: sizeOf(u)})
+	t := a.ticket()
+	t.unit, t.bytes = u, sizeOf(u)
+	return a.lanes[shard].submit(ctx, t)
+}
+
+func (a *Appender) ticket() *ticket {
+	if t, ok := a.tickets.Get().(*ticket); ok {
+		return t
+	}
+	t := &ticket{done: make(chan struct{}, 1)}
+	t.alone[0] = t
+	return t
+}
+
+// release keeps a ticket that no lane has any more for another unit.
+func (a *Appender) release(t *ticket) {
+	t.unit, t.outcomes, t.err, t.since = eventstore.Unit{}, nil, nil, time.Time{}
+	a.tickets.Put(t)
+}
+
+// Waiting is how much waits on a shard's lane, in entries and bytes.
+func (a *Appender) Waiting(shard eventstore.Shard) (entries, bytes int) {
+	l := &a.lanes[shard]
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.queue.entries, l.queue.bytes
 }
 
 // sizeOf is what a unit weighs in a flush: its parts and the columns beside them.

@@ -211,38 +211,6 @@ func TestFlushBytesCap(t *testing.T) {
 	})
 }
 
-func TestFullQueuePushesBack(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		log := newStrictLog()
-		log.proceed = make(chan struct{})
-		a := command.NewAppender(log, 1, command.AppenderOptions{QueueEntries: 3, Wait: time.Hour, FlushTimeout: time.Hour})
-		var stored atomic.Int32
-		for range 4 {
-			go func() {
-				if _, err := a.Submit(context.Background(), 0, unit(1)); err == nil {
-					stored.Add(1)
-				}
-			}()
-			synctest.Wait()
-		}
-		_, err := a.Submit(context.Background(), 0, unit(1))
-		var f *fault.Error
-		if !errors.As(err, &f) || f.Kind != fault.Overloaded || f.RetryAfter <= 0 {
-			t.Errorf("got %v", err)
-		}
-		close(log.proceed)
-		synctest.Wait()
-		if stored.Load() != 4 || log.last != 4 {
-			t.Errorf("%d acknowledged, %d stored, want 4", stored.Load(), log.last)
-		}
-		if _, err := a.Submit(context.Background(), 0, unit(1)); err != nil {
-			t.Errorf("after the queue emptied: %v", err)
-		}
-		closed(t, a)
-		log.check(t)
-	})
-}
-
 // A caller who leaves takes its waiting unit along; one whose unit is being flushed changes nothing for others.
 func TestCallerLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -440,35 +408,53 @@ func TestNoSuchShard(t *testing.T) {
 // watcher notes what an appender tells.
 type watcher struct {
 	mu      sync.Mutex
-	waiting []int
+	refused []string
 	flushed []int
+	waited  []time.Duration
 }
 
-func (w *watcher) Waiting(_ eventstore.Shard, entries int) {
+func (w *watcher) Refused(_ eventstore.Shard, why string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.waiting = append(w.waiting, entries)
+	w.refused = append(w.refused, why)
 }
 
-func (w *watcher) Flushed(_ eventstore.Shard, units, entries int, _ time.Duration, err error) {
+func (w *watcher) Flushed(_ eventstore.Shard, units, entries int, waited, _ time.Duration, _ error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.flushed = append(w.flushed, units, entries)
+	w.flushed, w.waited = append(w.flushed, units, entries), append(w.waited, waited)
 }
 
+// An observer hears of every flush and refusal; how much waits can be asked at any time.
 func TestObserver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log, seen := newStrictLog(), &watcher{}
 		log.proceed = make(chan struct{})
-		a := command.NewAppender(log, 1, command.AppenderOptions{Observer: seen, Wait: time.Hour, FlushTimeout: time.Hour})
+		a := command.NewAppender(log, 2, command.AppenderOptions{Observer: seen, Wait: time.Hour, FlushTimeout: time.Hour})
 		for _, n := range []int{1, 2, 3} {
-			go a.Submit(context.Background(), 0, unit(n)) //nolint:errcheck // the watcher tells
+			go a.Submit(context.Background(), 1, unit(n)) //nolint:errcheck // the watcher tells
 			synctest.Wait()
+			time.Sleep(time.Second)
+		}
+		if entries, bytes := a.Waiting(1); entries != 5 || bytes != 5*496 {
+			t.Errorf("%d entries of %d bytes wait", entries, bytes)
+		}
+		if entries, bytes := a.Waiting(0); entries != 0 || bytes != 0 {
+			t.Errorf("%d entries of %d bytes wait on an idle lane", entries, bytes)
 		}
 		close(log.proceed)
 		closed(t, a)
-		if !slices.Equal(seen.waiting, []int{2, 5, 0}) || !slices.Equal(seen.flushed, []int{1, 1, 2, 5}) {
-			t.Errorf("waiting %v, flushed %v", seen.waiting, seen.flushed)
+		if entries, bytes := a.Waiting(1); entries != 0 || bytes != 0 {
+			t.Errorf("%d entries of %d bytes wait in the end", entries, bytes)
+		}
+		if _, err := a.Submit(context.Background(), 1, unit(1)); err == nil {
+			t.Error("an append after the end")
+		}
+		if !slices.Equal(seen.flushed, []int{1, 1, 2, 5}) || !slices.Equal(seen.waited, []time.Duration{0, 2 * time.Second}) {
+			t.Errorf("flushed %v, waited %v", seen.flushed, seen.waited)
+		}
+		if !slices.Equal(seen.refused, []string{command.RefusedStopping}) {
+			t.Errorf("refused %v", seen.refused)
 		}
 	})
 }

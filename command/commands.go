@@ -66,7 +66,6 @@ type Commands struct {
 	appender *Appender
 	opts     Options
 	known    tenantCache
-	twins    twins
 }
 
 // New makes the write side over a store, its lifecycle role, the keyring and an appender to the same store. The caller

@@ -15,9 +15,10 @@ import (
 // flush sends the tickets as one flush and sets what became of each.
 func (l *lane) flush(batch []*ticket) {
 	start := time.Now()
-	entries, err := l.try(batch)
-	l.a.opts.Observer.Flushed(l.shard, len(batch), entries, time.Since(start), err)
+	stored, err := l.try(batch)
+	l.a.opts.Observer.Flushed(l.shard, len(batch), stored.entries, longest(batch, start), time.Since(start), err)
 	if err == nil {
+		l.stored.add(stored.entries, stored.bytes)
 		return
 	}
 	// An error that is neither the store's absence nor a refusal may be about the data of one unit. Its neighbours must not
@@ -32,25 +33,35 @@ func (l *lane) flush(batch []*ticket) {
 	}
 }
 
+// longest is the longest time that any of the tickets has waited.
+func longest(batch []*ticket, now time.Time) (d time.Duration) {
+	for _, t := range batch {
+		if !t.since.IsZero() {
+			d = max(d, now.Sub(t.since))
+		}
+	}
+	return d
+}
+
 // try sends one flush, again and again where that may help, always with the same id.
-func (l *lane) try(batch []*ticket) (entries int, err error) {
+func (l *lane) try(batch []*ticket) (all held, err error) {
 	f := eventstore.Flush{ID: eventstore.FlushID(uuid.Must(uuid.NewV7())), Shard: l.shard, Units: make([]eventstore.Unit, len(batch))}
 	for i, t := range batch {
 		f.Units[i] = t.unit
-		entries += len(t.unit.Drafts)
+		all.add(t.entries(), t.bytes)
 	}
 	outcomes, err := l.a.send(f)
-	if err == nil && len(outcomes) != entries {
-		err = fmt.Errorf("the store gave %d outcomes for %d drafts", len(outcomes), entries)
+	if err == nil && len(outcomes) != all.entries {
+		err = fmt.Errorf("the store gave %d outcomes for %d drafts", len(outcomes), all.entries)
 	}
 	if err != nil {
-		return entries, err
+		return all, err
 	}
 	for _, t := range batch {
-		n := len(t.unit.Drafts)
+		n := t.entries()
 		t.outcomes, outcomes = outcomes[:n:n], outcomes[n:]
 	}
-	return entries, nil
+	return all, nil
 }
 
 // send appends the flush. Its time is its own, no caller's: others wait for it as well.

@@ -2,150 +2,186 @@ package command
 
 import (
 	"context"
+	"errors"
 	"runtime"
-	"slices"
 	"sync"
 	"time"
 
 	"auditlog/eventstore"
 )
 
-// ticket is a unit that waits for its outcomes.
-type ticket struct {
-	unit     eventstore.Unit
-	bytes    int
-	outcomes []eventstore.Outcome
-	err      error
-	done     chan struct{} // closed when outcomes and err are set; nil for one that is flushed by its caller
-}
-
-// lane is the queue of one shard.
+// lane is the way to one shard: what waits, and the flush in flight.
 type lane struct {
 	a     *Appender
 	shard eventstore.Shard
 
-	mu      sync.Mutex
-	waiting []*ticket // in order of arrival
-	entries int       // drafts in waiting
-	flying  bool      // a flush is in flight; whoever set it flushes what waits, too
-	closed  bool
+	mu     sync.Mutex
+	queue  queue
+	pace   pace
+	busy   bool      // a flush is in flight or about to be; whoever set it flushes what waits, too
+	began  time.Time // of the flush in flight
+	flying []*ticket // in it
+	closed bool
+
+	batch  []*ticket // memory of whoever flushes
+	stored held      // what its flush has stored
 }
 
 func (l *lane) submit(ctx context.Context, t *ticket) ([]eventstore.Outcome, error) {
 	first, err := l.enter(t)
 	switch {
 	case err != nil:
+		l.a.release(t)
 		return nil, err
 	case first:
 		l.lead(t)
 	default:
-		if err := l.await(ctx, t); err != nil {
+		if mine, err := l.await(ctx, t); err != nil {
+			if mine {
+				l.a.release(t)
+			}
 			return nil, err
 		}
 	}
-	return t.outcomes, t.err
+	outcomes, err := t.outcomes, t.err
+	l.a.release(t)
+	return outcomes, err
 }
 
 // enter queues the ticket, or tells the caller of an idle lane to flush it.
 func (l *lane) enter(t *ticket) (first bool, err error) {
+	now := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	n := len(t.unit.Drafts)
-	switch {
-	case l.closed:
-		return false, overloaded("the service is stopping", nil)
-	case !l.flying:
-		l.flying = true
+	if l.closed {
+		l.a.opts.Observer.Refused(l.shard, RefusedStopping)
+		return false, overloaded("the service is stopping", leastRetry, nil)
+	}
+	if !l.busy {
+		l.busy, l.began, l.flying = true, now, t.alone[:]
 		l.a.busy.Add(1)
 		return true, nil
-	case l.entries+n > l.a.opts.QueueEntries && l.entries > 0:
-		return false, overloaded("too many entries are waiting to be stored", nil)
 	}
-	t.done = make(chan struct{})
-	l.waiting = append(l.waiting, t)
-	l.addEntries(n)
+	if why := l.a.room.claim(held{t.entries(), t.bytes}, l.queue.of(t.unit.Tenant), l.queue.held); why != "" {
+		l.a.opts.Observer.Refused(l.shard, why)
+		return false, overloaded("too many entries are waiting to be stored", l.retry(t.unit.Tenant, why, now), nil)
+	}
+	t.since = now
+	l.queue.push(t)
 	return false, nil
 }
 
-func (l *lane) addEntries(n int) {
-	l.entries += n
-	l.a.opts.Observer.Waiting(l.shard, l.entries)
+// retry is when a refused unit may be taken: when all has gone that waits now, or, where only the tenant's own is too much,
+// when that has gone in its turns.
+func (l *lane) retry(tenant eventstore.TenantID, why string, now time.Time) time.Duration {
+	ahead := l.queue.held
+	if why == RefusedShare {
+		own, rivals := l.queue.of(tenant), len(l.queue.flows)
+		ahead = held{min(ahead.entries, own.entries*rivals), min(ahead.bytes, own.bytes*rivals)}
+	}
+	return l.pace.drains(ahead, now.Sub(l.began))
 }
 
 // lead flushes the caller's own ticket. What came meanwhile is another goroutine's, so that the caller can go.
 func (l *lane) lead(t *ticket) {
 	defer func() {
+		l.landed()
 		if batch := l.next(); batch != nil {
 			go l.drain(batch)
 		}
 	}()
-	l.flush([]*ticket{t})
+	l.flush(t.alone[:])
 }
 
 // drain flushes until nothing waits. Appender.Close waits for it.
 func (l *lane) drain(batch []*ticket) {
 	for ; batch != nil; batch = l.next() {
 		l.flush(batch)
-		for _, t := range batch {
-			close(t.done)
+		l.landed()
+		for i, t := range batch {
+			batch[i] = nil // its caller uses it for another unit at once
+			t.done <- struct{}{}
 		}
 		runtime.Gosched() // requests that are ready to run join the next flush, where they would else each pay for one of their own
 	}
+}
+
+// landed notes the end of a flush, before any of its tickets goes back to its caller.
+func (l *lane) landed() {
+	now := time.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pace.flushed(l.stored, now.Sub(l.began))
+	l.stored, l.flying, l.began = held{}, nil, now
 }
 
 // next takes the tickets of the next flush; nil leaves the lane idle.
 func (l *lane) next() []*ticket {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.waiting) == 0 {
-		l.flying = false
+	var taken held
+	l.batch = l.batch[:0]
+	for t := l.queue.head(); t != nil; t = l.queue.head() {
+		n, b := taken.entries+t.entries(), taken.bytes+t.bytes
+		if len(l.batch) > 0 && (n > l.a.opts.FlushEntries || b > l.a.opts.FlushBytes) {
+			break
+		}
+		taken = held{n, b}
+		l.queue.take(t)
+		l.batch = append(l.batch, t)
+	}
+	if len(l.batch) == 0 {
+		l.busy = false
 		l.a.busy.Done()
 		return nil
 	}
-	n, entries, bytes := 0, 0, 0
-	for _, t := range l.waiting {
-		entries, bytes = entries+len(t.unit.Drafts), bytes+t.bytes
-		if n > 0 && (entries > l.a.opts.FlushEntries || bytes > l.a.opts.FlushBytes) {
-			entries -= len(t.unit.Drafts)
-			break
-		}
-		n++
-	}
-	batch := slices.Clone(l.waiting[:n])
-	l.waiting = slices.Delete(l.waiting, 0, n)
-	l.addEntries(-entries)
-	return batch
+	l.a.room.leave(taken)
+	l.flying = l.batch
+	return l.batch
 }
 
-// await waits for the ticket's outcome. A caller who leaves before its turn takes the ticket along.
-func (l *lane) await(ctx context.Context, t *ticket) error {
-	late := time.NewTimer(l.a.opts.Wait)
-	defer late.Stop()
+// await waits for the ticket's outcome. A caller who leaves before its turn takes the ticket along: it is mine then.
+func (l *lane) await(ctx context.Context, t *ticket) (mine bool, err error) {
+	if t.late == nil {
+		t.late = time.NewTimer(l.a.opts.Wait)
+	} else {
+		t.late.Reset(l.a.opts.Wait)
+	}
+	defer t.late.Stop()
 	select {
 	case <-t.done:
-		return nil
+		return true, nil
 	case <-ctx.Done():
-		l.withdraw(t)
-		return ctx.Err()
-	case <-late.C:
+		if errors.Is(ctx.Err(), context.Canceled) {
+			_, mine = l.withdraw(t)
+			return mine, ctx.Err()
+		}
+	case <-t.late.C:
 	}
-	if l.withdraw(t) {
-		return overloaded("the entry waited too long for its turn", errWaited)
+	if retry, mine := l.withdraw(t); mine {
+		l.a.opts.Observer.Refused(l.shard, RefusedLate)
+		return true, overloaded("the entry waited too long for its turn", retry, errWaited)
 	}
-	return unavailable("the store did not answer in time; whether the entry is stored is not known", errWaited)
+	select {
+	case <-t.done: // just now
+		return true, nil
+	default:
+		return false, unavailable("the store did not answer in time; whether the entry is stored is not known", errWaited)
+	}
 }
 
-// withdraw removes a ticket whose turn has not come; false when it has.
-func (l *lane) withdraw(t *ticket) bool {
+// withdraw removes a ticket whose turn has not come, and tells when to try again; false when the turn has come.
+func (l *lane) withdraw(t *ticket) (retry time.Duration, ok bool) {
+	now := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	i := slices.Index(l.waiting, t)
-	if i < 0 {
-		return false
+	if t.flow == nil {
+		return 0, false
 	}
-	l.waiting = slices.Delete(l.waiting, i, i+1)
-	l.addEntries(-len(t.unit.Drafts))
-	return true
+	retry = l.pace.drains(l.queue.held, now.Sub(l.began))
+	l.queue.withdraw(t)
+	l.a.room.leave(held{t.entries(), t.bytes})
+	return retry, true
 }
 
 func (l *lane) close() {

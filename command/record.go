@@ -35,9 +35,8 @@ func (c *Commands) Record(ctx context.Context, who Caller, e *Entry) (Receipt, e
 	if err != nil {
 		return Receipt{}, err
 	}
-	leave := c.twins.enter(who.Tenant, draft.Idempotency)
 	out, err := c.appender.Submit(ctx, t.Shard, eventstore.Unit{Tenant: who.Tenant, Drafts: []eventstore.Draft{draft}, Atomic: true})
-	if twin := leave(); twin && isWaiting(err) {
+	if isWaiting(err) && c.appender.twin(t.Shard, who.Tenant, &draft) {
 		return Receipt{}, inFlight(err)
 	}
 	if err != nil {

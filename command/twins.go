@@ -1,47 +1,37 @@
 package command
 
-import (
-	"sync"
+import "auditlog/eventstore"
 
-	"auditlog/eventstore"
-)
-
-// twins counts the requests in flight by idempotency key. It decides nothing, which is the store's to do: it only lets a
-// request that waited in vain say that another with its key is in flight.
-type twins struct {
-	mu     sync.Mutex
-	flying map[twinKey]int
-}
-
-type twinKey struct {
-	tenant eventstore.TenantID
-	token  [32]byte
-}
-
-func notTwin() bool { return false }
-
-// enter notes a request; leave tells whether another of its key is still in flight. Without a key there are no twins.
-func (t *twins) enter(tenant eventstore.TenantID, i *eventstore.Idempotency) (leave func() (twin bool)) {
-	if i == nil {
-		return notTwin
-	}
-	key := twinKey{tenant, i.Token}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.flying == nil {
-		t.flying = map[twinKey]int{}
-	}
-	t.flying[key]++
-	return func() bool { return t.leave(key) }
-}
-
-func (t *twins) leave(key twinKey) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.flying[key]--
-	if t.flying[key] == 0 {
-		delete(t.flying, key)
+// twin tells whether another draft with the same idempotency key is on the draft's lane, waiting or in flight, whether or
+// not somebody still waits for it. It decides nothing, which is the store's to do: it only lets a request that waited in
+// vain say so. Its cost grows with what the tenant has waiting, so it is for that case alone.
+func (a *Appender) twin(shard eventstore.Shard, tenant eventstore.TenantID, d *eventstore.Draft) bool {
+	if d.Idempotency == nil {
 		return false
 	}
-	return true
+	l := &a.lanes[shard]
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, t := range l.flying {
+		if t.unit.Tenant == tenant && hasTwin(t.unit.Drafts, d) {
+			return true
+		}
+	}
+	if f := l.queue.flows[tenant]; f != nil {
+		for t := f.first; t != nil; t = t.next {
+			if hasTwin(t.unit.Drafts, d) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func hasTwin(drafts []eventstore.Draft, d *eventstore.Draft) bool {
+	for i := range drafts {
+		if o := &drafts[i]; o.Idempotency != nil && o.Idempotency.Token == d.Idempotency.Token && o.ID != d.ID {
+			return true
+		}
+	}
+	return false
 }

@@ -3,6 +3,7 @@ package command_test
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -70,4 +71,61 @@ func TestI5TwinStillInFlight(t *testing.T) {
 		t.Errorf("%d events are stored, want 2", n)
 	}
 	t.Cleanup(func() { close(g.entered) })
+}
+
+// The same when the caller's own deadline is the one that passes, as a request's does; and the twin in flight may be one
+// that nobody waits for any more, or part of a bulk.
+func TestI5TwinOfOneThatLeft(t *testing.T) {
+	for _, bulk := range []bool{false, true} {
+		g := &gate{shut: make(chan struct{}), entered: make(chan struct{}), open: make(chan struct{})}
+		w := newWorldOver(t, func(log command.Log) command.Log { g.Log = log; return g }, command.AppenderOptions{})
+		keyed := mustEntry(t, with(`"idempotency_key":"k"`))
+		close(g.shut)
+		var done sync.WaitGroup
+		done.Go(func() { w.record(mustEntry(t, smallest)) }) // its flush keeps the lane busy
+		<-g.entered
+		leaving, leave := context.WithCancel(context.Background())
+		left := make(chan error)
+		done.Go(func() {
+			var err error
+			if bulk {
+				_, err = w.Bulk(leaving, w.writer, []command.BulkItem{{Entry: mustEntry(t, smallest)}, {Entry: keyed}}, true)
+			} else {
+				_, err = w.Record(leaving, w.writer, keyed)
+			}
+			left <- err
+		})
+		for deadline := time.Now().Add(10 * time.Second); w.waiting() == 0 && time.Now().Before(deadline); {
+			time.Sleep(time.Millisecond)
+		}
+		g.open <- struct{}{} // the first flush ends
+		<-g.entered          // the keyed one flies
+		leave()
+		if err := <-left; !errors.Is(err, context.Canceled) {
+			t.Errorf("who left got %v", err)
+		}
+
+		hurried, stop := context.WithTimeout(context.Background(), 20*time.Millisecond)
+		_, err := w.Record(hurried, w.writer, keyed)
+		stop()
+		var f *fault.Error
+		if !errors.As(err, &f) || f.Kind != fault.InFlight || f.RetryAfter <= 0 {
+			t.Errorf("twin: got %v", err)
+		}
+		hurried, stop = context.WithTimeout(context.Background(), 20*time.Millisecond)
+		if _, err := w.Record(hurried, w.writer, mustEntry(t, smallest)); !fault.Is(err, fault.Overloaded) {
+			t.Errorf("no twin: got %v", err)
+		}
+		stop()
+		close(g.open)
+		done.Go(func() {
+			for range g.entered { // later flushes need no gate
+			}
+		})
+		if again, err := w.Record(context.Background(), w.writer, keyed); err != nil || !again.Replayed {
+			t.Errorf("afterwards: got %+v, %v", again, err)
+		}
+		close(g.entered)
+		done.Wait()
+	}
 }

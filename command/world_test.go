@@ -32,8 +32,9 @@ type world struct {
 	ring   *keyring.Ring
 	opener entry.Opener
 	*command.Commands
-	tenant eventstore.Tenant
-	writer command.Caller
+	waiting func() int // entries, on the tenant's lane
+	tenant  eventstore.Tenant
+	writer  command.Caller
 }
 
 func newWorld(tb testing.TB) *world {
@@ -57,6 +58,7 @@ func newWorldOver(tb testing.TB, between func(command.Log) command.Log, o comman
 	}
 	w.opener = entry.Opener{Ring: w.ring}
 	appender := command.NewAppender(between(w.store), w.store.Shards(), o)
+	w.waiting = func() int { n, _ := appender.Waiting(w.tenant.Shard); return n }
 	w.Commands = command.New(w.store, w.store, w.ring, appender, command.Options{Now: w.clock.now})
 	tb.Cleanup(func() {
 		if err := appender.Close(ctx); err != nil {

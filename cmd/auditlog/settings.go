@@ -89,6 +89,7 @@ type apiFlags struct {
 	Origins        []string      `env:"AUDITLOG_ORIGINS" placeholder:"ORIGIN" help:"Pages besides the service's own that may open a live stream, scheme://host[:port] (none)."`
 	RetentionFloor time.Duration `name:"retention-floor" env:"AUDITLOG_RETENTION_FLOOR" default:"2160h" placeholder:"AGE" help:"Age below which nothing may be cleaned up (${default}, 90 days)."`
 	QueueEntries   int           `name:"queue-entries" env:"AUDITLOG_QUEUE_ENTRIES" default:"16384" placeholder:"N" help:"Entries that may wait to be appended before writes are answered 503 (${default})."`
+	QueueBytes     int           `name:"queue-bytes" env:"AUDITLOG_QUEUE_BYTES" default:"67108864" placeholder:"N" help:"The same in bytes (${default}, 64 MiB)."`
 	KeysRestored   bool          `name:"keys-restored" env:"AUDITLOG_KEYS_RESTORED" help:"The keyring was restored from a backup: start new key epochs, so that no key is used twice. Give it once, at the first start after the restore."`
 	BenchNull      bool          `name:"bench-null" hidden:"" help:"Adds the route that auditlog bench compares with."`
 	BenchAlone     bool          `name:"bench-no-group" hidden:"" help:"Commits every unit by itself, for auditlog bench to compare with."`
@@ -98,7 +99,8 @@ type apiFlags struct {
 func (f apiFlags) config() app.Config {
 	c := f.dataFlags.config()
 	c.Addr, c.OpsAddr, c.Origins, c.RetentionFloor, c.Drain = f.Addr, f.OpsAddr, f.Origins, f.RetentionFloor, f.Drain
-	c.QueueEntries, c.KeysRestored, c.BenchNull = f.QueueEntries, f.KeysRestored, f.BenchNull
+	c.QueueEntries, c.QueueBytes = f.QueueEntries, f.QueueBytes
+	c.KeysRestored, c.BenchNull = f.KeysRestored, f.BenchNull
 	c.BenchAlone = f.BenchAlone
 	return c
 }

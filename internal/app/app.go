@@ -109,11 +109,12 @@ func (a *App) serve() (err error) {
 	if err != nil {
 		return err
 	}
-	grouping := command.AppenderOptions{QueueEntries: a.cfg.QueueEntries, Observer: a.meters}
+	grouping := command.AppenderOptions{QueueEntries: a.cfg.QueueEntries, QueueBytes: a.cfg.QueueBytes, Observer: a.meters}
 	if a.cfg.BenchAlone {
 		grouping.FlushEntries = 1
 	}
 	a.appender = command.NewAppender(p.store, p.store.Shards(), grouping)
+	a.meters.lanes(p.store.Shards(), a.appender.Waiting)
 	a.commands = command.New(p.store, p.lifecycle, p.ring, a.appender, command.Options{RetentionFloor: a.cfg.RetentionFloor})
 	live := feed.New(p.store, p.opener(), feed.Options{Log: a.log})
 	a.live.run("live feed", live.Run)

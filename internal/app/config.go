@@ -27,6 +27,7 @@ type Config struct {
 	RetentionFloor time.Duration // AUDITLOG_RETENTION_FLOOR: age below which nothing may be cleaned up; default 2160h (90 days)
 	Drain          time.Duration // AUDITLOG_DRAIN: time that accepted requests get at the end; default 30s
 	QueueEntries   int           // AUDITLOG_QUEUE_ENTRIES: entries that may wait to be appended; default 16384
+	QueueBytes     int           // AUDITLOG_QUEUE_BYTES: the same in bytes; default 64 MiB
 
 	KeysRestored bool // AUDITLOG_KEYS_RESTORED: the keyring came from a backup, so every tenant starts a new key epoch
 
@@ -85,6 +86,7 @@ const (
 	setFloor   = "AUDITLOG_RETENTION_FLOOR (--retention-floor)"
 	setDrain   = "AUDITLOG_DRAIN (--drain)"
 	setQueue   = "AUDITLOG_QUEUE_ENTRIES (--queue-entries)"
+	setBytes   = "AUDITLOG_QUEUE_BYTES (--queue-bytes)"
 	setOnly    = "AUDITLOG_WORKER_PROJECTIONS (--projections)"
 )
 
@@ -93,6 +95,7 @@ const (
 	maxRetentionFloor = 100 * 366 * 24 * time.Hour
 	maxDrain          = time.Hour
 	maxQueue          = 1 << 20
+	maxQueueBytes     = 1 << 34
 )
 
 func (c Config) withDefaults() Config {
@@ -113,6 +116,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.QueueEntries == 0 {
 		c.QueueEntries = 16384
+	}
+	if c.QueueBytes == 0 {
+		c.QueueBytes = 64 << 20
 	}
 	return c
 }
@@ -142,6 +148,9 @@ func (c Config) Validate() error {
 	}
 	if c.QueueEntries < 0 || c.QueueEntries > maxQueue {
 		complain(setQueue, "must lie between 1 and %d", maxQueue)
+	}
+	if c.QueueBytes < 0 || c.QueueBytes > maxQueueBytes {
+		complain(setBytes, "must lie between 1 and %d", maxQueueBytes)
 	}
 	if err := (httpapi.Config{Origins: c.Origins}).Validate(); err != nil {
 		complain(setOrigins, "%w", err)

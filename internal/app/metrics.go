@@ -17,7 +17,8 @@ import (
 type meters struct {
 	registry *prometheus.Registry
 
-	waiting  *prometheus.GaugeVec
+	waited   *prometheus.HistogramVec
+	refused  *prometheus.CounterVec
 	flushes  *prometheus.HistogramVec
 	flushed  prometheus.Counter
 	applied  *prometheus.CounterVec
@@ -42,9 +43,13 @@ func newMeters() *meters {
 	}
 	m := &meters{
 		registry: prometheus.NewRegistry(),
-		waiting: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "auditlog_append_waiting_entries", Help: "Entries that wait to be appended.",
+		waited: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "auditlog_append_wait_seconds", Help: "Time before a flush of the unit in it that waited longest.",
+			Buckets: []float64{.001, .005, .02, .1, .5, 2, 5},
 		}, []string{"shard"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "auditlog_append_refused_total", Help: "Requests to append that were turned away, by reason: full, share, late, stopping.",
+		}, []string{"shard", "reason"}),
 		flushes: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "auditlog_append_flush_seconds", Help: "Time of one flush with its retries.",
 			Buckets: []float64{.0005, .001, .002, .005, .01, .02, .05, .1, .25, .5, 1, 5},
@@ -77,19 +82,35 @@ func newMeters() *meters {
 		purged: prometheus.NewCounter(prometheus.CounterOpts{Name: "auditlog_purged_events_total", Help: "Events removed by retention."}),
 	}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		m.waiting, m.flushes, m.flushed, m.applied, m.failures, m.parked, m.swept, m.lag, m.sent, m.relaying, m.shards, m.poison, m.calls, m.messages, m.oldest, m.purged)
+		m.waited, m.refused, m.flushes, m.flushed, m.applied, m.failures, m.parked, m.swept, m.lag, m.sent, m.relaying, m.shards, m.poison, m.calls, m.messages, m.oldest, m.purged)
 	return m
 }
 
 func shardLabel(s eventstore.Shard) string { return strconv.Itoa(int(s)) }
 
-// Waiting implements command.Observer.
-func (m *meters) Waiting(shard eventstore.Shard, entries int) {
-	m.waiting.WithLabelValues(shardLabel(shard)).Set(float64(entries))
+// lanes shows how much waits on each lane at the time of a look.
+func (m *meters) lanes(shards int, waiting func(eventstore.Shard) (entries, bytes int)) {
+	for shard := range eventstore.Shard(shards) { //nolint:gosec // a store has a few
+		label := prometheus.Labels{"shard": shardLabel(shard)}
+		m.registry.MustRegister(
+			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+				Name: "auditlog_append_waiting_entries", Help: "Entries that wait to be appended.", ConstLabels: label,
+			}, func() float64 { entries, _ := waiting(shard); return float64(entries) }),
+			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+				Name: "auditlog_append_waiting_bytes", Help: "Bytes of the entries that wait to be appended.", ConstLabels: label,
+			}, func() float64 { _, bytes := waiting(shard); return float64(bytes) }),
+		)
+	}
+}
+
+// Refused implements command.Observer.
+func (m *meters) Refused(shard eventstore.Shard, why string) {
+	m.refused.WithLabelValues(shardLabel(shard), why).Inc()
 }
 
 // Flushed implements command.Observer.
-func (m *meters) Flushed(_ eventstore.Shard, _, entries int, took time.Duration, err error) {
+func (m *meters) Flushed(shard eventstore.Shard, _, entries int, waited, took time.Duration, err error) {
+	m.waited.WithLabelValues(shardLabel(shard)).Observe(waited.Seconds())
 	result := "stored"
 	if err != nil {
 		result = "failed"
