@@ -21,8 +21,8 @@ const (
 // lane applies the envelopes of one shard one after the other, so that a bisection ends in one piece. Those that arrive
 // meanwhile wait, and go together as far as they adjoin: a transaction costs about the same for many events as for few.
 type lane struct {
-	mu      sync.Mutex // held while something is applied
-	crowded bool       // the last group was of several envelopes; guarded by mu
+	mu      turn // held while something is applied
+	crowded bool // the last group was of several envelopes; guarded by mu
 
 	queue   sync.Mutex // guards waiting; taken with or without mu, never before it
 	waiting []*ticket
