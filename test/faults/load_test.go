@@ -10,232 +10,263 @@ import (
 	"testing"
 	"time"
 
+	"auditlog/test/faults/history"
 	"auditlog/test/stack"
 )
 
-// call is one try of a request.
-type call struct {
-	at     time.Time
-	what   string
-	key    string
-	status int // 0: no answer came, so nobody knows
-	answer string
+// targets are the processes that requests can go to.
+type targets interface {
+	urls() []string
+	said() string // the end of what they say, for a failure
 }
 
-// load is clients of several tenants. Each goes to whichever API answers, logs every call, and repeats under the same key
-// what got no good answer, until it has one.
+// load is clients of several tenants. Each goes to whichever process answers and logs every call. Most entries are sent
+// again under the same key until they have a good answer; some are sent once, whatever comes of it; some must be refused.
 type load struct {
-	t     *testing.T
-	nodes *nodes
-	books []*book
+	t       *testing.T
+	to      targets
+	history *history.History
+	books   []*book
+	bulks   int         // entries in a bulk
+	urged   atomic.Bool // no pause between calls
 
 	stop    chan struct{}
 	writers sync.WaitGroup
-	mu      sync.Mutex
-	calls   []call
 	turn    atomic.Int64
 }
 
-// book is what the clients of one tenant know.
+// book is what the clients of one tenant know beside the history of its entries.
 type book struct {
 	stack.Tenant
 
 	mu      sync.Mutex
-	entries map[string]string // key → id
-	at      map[string]int64  // id → position
+	acks    int
+	newest  int64             // position that was acknowledged
 	amended map[string]string // event of the amendment → entry
 	unsure  int               // amendments without an answer
 	erased  map[string]string // entry → event
-	newest  int64             // position that was acknowledged
 }
 
-// pause is a writer's between calls: the load is to meet faults, not to fill the machine.
-const pause = 100 * time.Millisecond
+const (
+	// pause is a writer's between calls: the load is to meet faults, not to fill the machine.
+	pause = 100 * time.Millisecond
+	// writersEach is how many clients a tenant has.
+	writersEach = 3
+	bulkSize    = 25
+)
 
-func startLoad(t *testing.T, nodes *nodes, tenants []stack.Tenant) *load {
-	l := &load{t: t, nodes: nodes, stop: make(chan struct{})}
+func startLoad(t *testing.T, to targets, tenants []stack.Tenant) *load {
+	l := &load{t: t, to: to, history: history.New(), bulks: bulkSize, stop: make(chan struct{})}
+	if entriesWanted > 0 {
+		l.bulks = 8 * bulkSize
+	}
 	for _, tenant := range tenants {
-		b := &book{Tenant: tenant, entries: map[string]string{}, at: map[string]int64{}, amended: map[string]string{}, erased: map[string]string{}, newest: 1}
+		b := &book{Tenant: tenant, newest: 1, amended: map[string]string{}, erased: map[string]string{}}
 		l.books = append(l.books, b)
-		for writer := range 2 {
+		for writer := range writersEach {
 			l.writers.Go(func() { l.write(b, writer) })
 		}
 	}
 	return l
 }
 
-// finish ends the load; every entry has its answer then.
+// finish ends the load; every entry that is repeated has its answer then.
 func (l *load) finish() {
 	close(l.stop)
 	l.writers.Wait()
 }
 
 func (l *load) write(b *book, writer int) {
-	var last string
+	var last, lastKey string
 	for n := 0; ; n++ {
+		if !l.urged.Load() {
+			select {
+			case <-l.stop:
+			case <-time.After(pause):
+			}
+		}
 		select {
 		case <-l.stop:
 			return
-		case <-time.After(pause):
+		default:
 		}
 		key := fmt.Sprintf("%d-%d", writer, n)
 		switch {
 		case n%8 == 3:
 			l.bulk(b, key)
+		case n%8 == 5:
+			l.once(b, key)
+		case n%16 == 1:
+			l.refused(b, key, lastKey, n/16)
 		case n%16 == 6 && last != "":
 			l.amend(b, last)
 		case n%128 == 14 && last != "":
 			l.erase(b, last)
 			last = ""
 		default:
-			last = l.single(b, key)
+			last, lastKey = l.single(b, key), key
 		}
 	}
 }
 
-func entry(key string) string {
-	return fmt.Sprintf(`{"action":"fault.test","actor":{"id":"ann"},"resource":{"type":"thing"},"message":"%s %s","idempotency_key":%q}`, key, strings.Repeat("x", 200), key)
+const entryPath = "/api/v1/logs"
+
+// entry is a body whose message begins with its key; the idempotency key is mostly the same.
+func entry(key, idempotency string) string {
+	return fmt.Sprintf(`{"action":"fault.%d","actor":{"id":"ann"},"resource":{"type":"thing"},"message":"%s %s","idempotency_key":%q}`,
+		len(key)%3+int(key[len(key)-1])%2, key, strings.Repeat("x", 200), idempotency)
+}
+
+// request is one write.
+type request struct {
+	role, method, path, body string
+	keys                     []string // of entries
+	want                     int      // the status of a good answer
 }
 
 func (l *load) single(b *book, key string) (id string) {
-	var e struct {
-		ID       string
-		Position int64
-	}
-	l.untilAnswered(b, "writer", http.MethodPost, "/api/v1/logs", key, entry(key), http.StatusCreated, &e)
-	b.ack(key, e.ID, e.Position)
-	return e.ID
+	return l.untilAnswered(b, request{"writer", http.MethodPost, entryPath, entry(key, key), []string{key}, http.StatusCreated}).ID
 }
 
-const bulkSize = 25
+// once sends an entry and leaves it at that.
+func (l *load) once(b *book, key string) {
+	l.try(b, request{"writer", http.MethodPost, entryPath, entry(key, key), []string{key}, http.StatusCreated})
+}
+
+// refused sends what must never be stored: a bad entry, a good one in a bulk with a bad one, and one under another's
+// idempotency key.
+func (l *load) refused(b *book, key, other string, turn int) {
+	bad := strings.Replace(entry(key+"-b", key+"-b"), `"fault.`, `"fault `, 1)
+	r := request{"writer", http.MethodPost, entryPath, bad, []string{key + "-b"}, http.StatusUnprocessableEntity}
+	switch {
+	case turn%3 == 1:
+		r.path, r.body, r.keys = entryPath+"/bulk", `{"entries":[`+entry(key+"-a", key+"-a")+`,`+bad+`]}`, []string{key + "-a", key + "-b"}
+	case turn%3 == 2 && other != "":
+		r.body, r.keys = entry(key+"-r", other), []string{key + "-r"}
+	}
+	l.try(b, r)
+}
 
 func (l *load) bulk(b *book, key string) {
-	entries := make([]string, bulkSize)
+	entries, keys := make([]string, l.bulks), make([]string, l.bulks)
 	for i := range entries {
-		entries[i] = entry(fmt.Sprintf("%s-%d", key, i))
+		keys[i] = fmt.Sprintf("%s-%d", key, i)
+		entries[i] = entry(keys[i], keys[i])
 	}
-	var answer struct {
-		Items []struct {
-			ID       string
-			Position int64
-		}
-	}
-	l.untilAnswered(b, "writer", http.MethodPost, "/api/v1/logs/bulk", key, `{"entries":[`+strings.Join(entries, ",")+`]}`, http.StatusCreated, &answer)
-	if len(answer.Items) != bulkSize {
-		l.t.Errorf("a bulk of %d entries is answered for %d", bulkSize, len(answer.Items))
-	}
-	for i, item := range answer.Items {
-		b.ack(fmt.Sprintf("%s-%d", key, i), item.ID, item.Position)
-	}
+	l.untilAnswered(b, request{"writer", http.MethodPost, entryPath + "/bulk", `{"entries":[` + strings.Join(entries, ",") + `]}`, keys, http.StatusCreated})
 }
 
 // amend is tried once: an amendment has no key.
 func (l *load) amend(b *book, id string) {
-	answer, status := l.try(b, "writer", http.MethodPatch, "/api/v1/logs/"+id, id, `{"message":"xy","reason":"fault test"}`)
-	var e struct {
-		Position   int64
-		Amendments []struct {
-			EventID  string `json:"event_id"`
-			Position int64
-		}
-	}
+	a, status := l.try(b, request{"writer", http.MethodPatch, entryPath + "/" + id, `{"message":"xy","reason":"fault test"}`, nil, http.StatusCreated})
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if status != http.StatusCreated || json.Unmarshal(answer, &e) != nil || len(e.Amendments) == 0 {
+	if status != http.StatusCreated || len(a.Amendments) == 0 {
 		b.unsure++
 		return
 	}
-	a := e.Amendments[len(e.Amendments)-1]
-	b.amended[a.EventID] = id
-	b.newest = max(b.newest, a.Position)
+	last := a.Amendments[len(a.Amendments)-1]
+	b.amended[last.EventID] = id
+	b.newest = max(b.newest, last.Position)
 }
 
 // erase may be repeated: a second erasure gives the first's event.
 func (l *load) erase(b *book, id string) {
-	var e struct {
-		EventID string `json:"event_id"`
-	}
-	l.untilAnswered(b, "tenant_admin", http.MethodDelete, "/api/v1/logs/"+id, id, `{"reason":"fault test"}`, http.StatusAccepted, &e)
+	a := l.untilAnswered(b, request{"tenant_admin", http.MethodDelete, entryPath + "/" + id, `{"reason":"fault test"}`, nil, http.StatusAccepted})
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.erased[id] = e.EventID
+	b.erased[id] = a.EventID
 }
 
-func (b *book) ack(key, id string, position int64) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.entries[key], b.at[id] = id, position
-	b.newest = max(b.newest, position)
-}
-
-func (b *book) acked() int {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return len(b.entries)
-}
-
+// head is the newest position that was acknowledged.
 func (b *book) head() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.newest
 }
 
+// acked is how many entries were acknowledged, over all tenants.
+func (l *load) acked() (n int) {
+	for _, b := range l.books {
+		b.mu.Lock()
+		n += b.acks
+		b.mu.Unlock()
+	}
+	return n
+}
+
 // patience is more than any outage here takes.
 const patience = 3 * time.Minute
 
-// untilAnswered repeats a request until it is answered as wanted.
-func (l *load) untilAnswered(b *book, role, method, path, key, body string, want int, into any) {
+// untilAnswered repeats a request until it has a good answer.
+func (l *load) untilAnswered(b *book, r request) answer {
 	for deadline := time.Now().Add(patience); ; <-time.After(pause) {
-		answer, status := l.try(b, role, method, path, key, body)
-		if status == want {
-			if err := json.Unmarshal(answer, into); err != nil {
-				l.t.Errorf("%s %s answers %s: %v", method, path, answer, err)
-			}
-			return
+		a, status := l.try(b, r)
+		if status == r.want {
+			return a
 		}
 		if time.Now().After(deadline) {
-			l.t.Errorf("%s %s: the last answer is %d %s", method, path, status, answer)
-			return
+			l.t.Errorf("%s %s of %v: the last answer is %d %s", r.method, r.path, r.keys, status, a.text)
+			return answer{}
 		}
 	}
 }
 
-// try sends a request to one of the APIs and logs what came of it.
-func (l *load) try(b *book, role, method, path, key, body string) (answer []byte, status int) {
-	apis := l.nodes.urls()
-	start := time.Now()
-	answer, status, err := stack.Call(apis[int(l.turn.Add(1))%len(apis)], b.Tokens[role], method, path, body)
-	c := call{at: start, what: method + " " + path, key: b.ID + " " + key, status: status, answer: string(answer)}
+// answer is what writes are answered with, of all kinds.
+type answer struct {
+	ID       string
+	Position int64
+	Items    []history.Receipt
+	EventID  string `json:"event_id"`
+
+	Amendments []struct {
+		EventID  string `json:"event_id"`
+		Position int64
+	}
+	text string
+}
+
+// again are the answers that bid a client to repeat a request: none, a twin that has not finished, a limit, and an outage.
+var again = map[int]bool{0: true, http.StatusConflict: true, http.StatusTooManyRequests: true, http.StatusServiceUnavailable: true}
+
+// try sends a request to one of the processes and logs what came of it.
+func (l *load) try(b *book, r request) (a answer, status int) {
+	urls := l.to.urls()
+	url := urls[int(l.turn.Add(1))%len(urls)]
+	end := l.history.Begin(url)
+	raw, status, err := stack.Call(url, b.Tokens[r.role], r.method, r.path, r.body)
+	c := history.Call{Tenant: b.ID, What: r.method + " " + r.path, Keys: r.keys, Status: status}
+	a.text = string(raw)
+	if err == nil && status < http.StatusBadRequest {
+		err = json.Unmarshal(raw, &a)
+	}
 	switch {
-	case err != nil:
-		c.status, c.answer = 0, err.Error()
-	case status == http.StatusCreated:
-		c.answer = ""
-	case status == http.StatusAccepted, status == http.StatusServiceUnavailable:
-	default:
-		l.t.Errorf("%s answers %d %s", c.what, status, answer)
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.calls = append(l.calls, c)
-	return answer, c.status
-}
-
-// since are the calls of a time and later.
-func (l *load) since(at time.Time) (calls []call) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for i := len(l.calls) - 1; i >= 0 && !l.calls[i].at.Before(at.Add(-patience)); i-- {
-		if !l.calls[i].at.Before(at) {
-			calls = append(calls, l.calls[i])
+	case err != nil: // also an answer that was cut
+		c.Status, c.Answer = 0, err.Error()
+	case status == http.StatusCreated && r.keys != nil:
+		c.Receipts = a.Items
+		if c.Receipts == nil {
+			c.Receipts = []history.Receipt{{ID: a.ID, Position: a.Position}}
 		}
+		if len(c.Receipts) != len(r.keys) {
+			l.t.Errorf("%s of %d entries is answered for %d", c.What, len(r.keys), len(c.Receipts))
+		}
+		b.ack(c.Receipts)
+	default:
+		c.Answer = a.text
 	}
-	return calls
+	if c.Status != r.want && !again[c.Status] {
+		l.t.Errorf("%s of %v answers %d %s", c.What, r.keys, status, a.text)
+	}
+	end(c)
+	return a, c.Status
 }
 
-func (l *load) acked() (n int) {
-	for _, b := range l.books {
-		n += b.acked()
+func (b *book) ack(receipts []history.Receipt) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.acks += len(receipts)
+	for _, r := range receipts {
+		b.newest = max(b.newest, r.Position)
 	}
-	return n
 }

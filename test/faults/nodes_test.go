@@ -35,7 +35,7 @@ func (n *nodes) urls() (urls []string) {
 func (n *nodes) api(i int) *stack.Node {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.apis[i]
+	return n.apis[i%len(n.apis)]
 }
 
 func (n *nodes) worker(i int) *stack.Node {
@@ -44,7 +44,7 @@ func (n *nodes) worker(i int) *stack.Node {
 	return n.workers[i]
 }
 
-// said is the end of what the processes say, and their workers' metrics, for a failure.
+// said is the end of what the processes say, and their metrics, for a failure.
 func (n *nodes) said() string {
 	n.mu.Lock()
 	defer n.mu.Unlock()

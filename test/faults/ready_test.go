@@ -38,7 +38,7 @@ func readyWithout(t *testing.T, nodes *nodes, l *load, v victim, names ...string
 	api, worker, b := nodes.api(0), nodes.worker(0), l.books[0]
 	v.kill(t)
 	post := func(url, key string) int {
-		_, status, err := stack.Call(url, b.Tokens["writer"], http.MethodPost, "/api/v1/logs", entry(key))
+		_, status, err := stack.Call(url, b.Tokens["writer"], http.MethodPost, "/api/v1/logs", entry(key, key))
 		if err != nil {
 			t.Errorf("a write: %v", err)
 		}

@@ -3,17 +3,20 @@ package faults
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"auditlog/test/faults/history"
 )
 
 // capture is a reader of a tenant's live stream that comes back with its last position whenever the stream ends.
 type capture struct {
-	nodes *nodes
+	to    targets
 	token string
 
 	cancel context.CancelFunc
@@ -21,23 +24,17 @@ type capture struct {
 
 	mu   sync.Mutex
 	last int64
-	got  []message
+	got  []history.Message
 	cuts int
 }
 
-// message is what came: "entry", "amended" or "erased", and its position.
-type message struct {
-	kind     string
-	position int64
-}
-
-func startCapture(t *testing.T, nodes *nodes, token string) *capture {
+func startCapture(t *testing.T, to targets, token string) *capture {
 	ctx, cancel := context.WithCancel(context.Background())
-	c := &capture{nodes: nodes, token: token, cancel: cancel, done: make(chan struct{}), last: 1}
+	c := &capture{to: to, token: token, cancel: cancel, done: make(chan struct{}), last: 1}
 	go func() {
 		defer close(c.done)
 		for turn := 0; ctx.Err() == nil; turn++ {
-			urls := nodes.urls()
+			urls := to.urls()
 			c.read(ctx, urls[turn%len(urls)])
 			select {
 			case <-ctx.Done():
@@ -88,16 +85,16 @@ func (c *capture) read(ctx context.Context, url string) {
 		case "id":
 			position, _ = strconv.ParseInt(value, 10, 64)
 		case "data": // only then the message is whole
-			c.take(message{kind, position})
+			c.take(history.Message{Kind: kind, Position: position})
 		}
 	}
 }
 
-func (c *capture) take(m message) {
+func (c *capture) take(m history.Message) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.last = m.position
-	if m.kind != "heartbeat" && m.kind != "lagged" {
+	c.last = m.Position
+	if m.Kind != "heartbeat" && m.Kind != "lagged" {
 		c.got = append(c.got, m)
 	}
 }
@@ -106,4 +103,17 @@ func (c *capture) position() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.last
+}
+
+// upTo waits until the capture has reached a position, ends it, and gives what it brought.
+func (c *capture) upTo(t *testing.T, position int64) []history.Message {
+	t.Helper()
+	until(t, "stream at the head", func() string {
+		if at := c.position(); at < position {
+			return fmt.Sprintf("it is at %d of %d", at, position)
+		}
+		return ""
+	})
+	c.end()
+	return c.got
 }

@@ -47,13 +47,16 @@ func (s servers) world(t *testing.T) *stack.World {
 	return stack.New(t, binary, stack.Servers{Postgres: s.postgres.URL, Keys: s.postgres.URL, SQS: s.queues.URL, Search: s.search.Address})
 }
 
-// victim is something that is killed and brought back.
+// victim is something that is struck and brought back.
 type victim struct {
 	name   string
 	kill   func(t *testing.T)
 	revive func(t *testing.T) // returns when it answers again
 	down   time.Duration      // at least so long, and up to twice
 	writes answers            // what a write may be answered meanwhile
+	append bool               // it is killed, and appends go through it
+	at     func() string      // the address of the process that is struck; nil: all requests meet the fault
+	names  []string           // the dependencies that readiness tells of while it is down
 }
 
 // answers are what clients may see of a fault.
@@ -67,47 +70,50 @@ const (
 
 func (a answers) allow(status int) bool {
 	switch status {
-	case http.StatusCreated, http.StatusAccepted:
-		return true
 	case http.StatusServiceUnavailable:
 		return a == refused
-	case 0:
+	case 0, http.StatusConflict: // the latter: a try that nobody answers any more is under way
 		return a != asEver
 	}
-	return false
+	return true // the load itself knows what it wants
 }
 
-// victims are taken in turn.
+// victims are taken in turn. kill -9 ends a process at once; SIGTERM gives it time, but a connection that it closes may
+// cut a request that a client sends just then.
 func victims(s servers, n *nodes) []victim {
-	turn := map[string]int{}
-	next := func(name string) int {
-		turn[name]++
-		return turn[name] % 2
+	api, worker, backend := n.apiVictims(), n.workerVictims(), victim{
+		name: "PostgreSQL backend", kill: s.killBackend, revive: s.postgresAnswers, writes: refused, append: true,
 	}
-	var api, worker int
-	return []victim{
-		{
-			"api", func(*testing.T) { api = next("api"); n.api(api).Kill() },
-			func(*testing.T) { n.replaceAPI(api) }, 300 * time.Millisecond, cut,
-		},
-		{
-			"worker", func(*testing.T) { worker = next("worker"); n.worker(worker).Kill() },
-			func(*testing.T) { n.replaceWorker(worker) }, time.Second, asEver,
-		},
-		{"PostgreSQL backend", s.killBackend, s.postgresAnswers, 0, refused},
-		{
-			"postmaster", func(*testing.T) { s.postgres.Kill() },
-			func(t *testing.T) { s.postgres.Start(); s.postgresAnswers(t) }, time.Second, refused,
-		},
-		{
-			"OpenSearch", func(*testing.T) { s.search.Kill() },
-			func(t *testing.T) { fatal(t, s.search.Restart()) }, time.Second, asEver,
-		},
-		{
-			"SQS server", func(t *testing.T) { fatal(t, s.queues.Kill()) },
-			func(t *testing.T) { fatal(t, s.queues.Restart()) }, time.Second, asEver,
-		},
+	postmaster := victim{
+		name: "postmaster", kill: func(*testing.T) { s.postgres.Kill() },
+		revive: func(t *testing.T) { s.postgres.Start(); s.postgresAnswers(t) },
+		down:   time.Second, writes: refused, append: true, names: []string{"event_store", "keys"},
 	}
+	together := victim{
+		name: "both APIs, a worker and postmaster",
+		kill: func(*testing.T) {
+			n.api(0).Kill()
+			s.postgres.Kill()
+			n.worker(1).Kill()
+			n.api(1).Kill()
+		},
+		revive: func(t *testing.T) {
+			postmaster.revive(t)
+			n.replaceAPI(0)
+			n.replaceAPI(1)
+			n.replaceWorker(1)
+		},
+		down: 300 * time.Millisecond, writes: refused, append: true,
+	}
+	return append(append(api, worker...), backend, postmaster, together,
+		victim{
+			name: "OpenSearch", kill: func(*testing.T) { s.search.Kill() }, revive: func(t *testing.T) { fatal(t, s.search.Restart()) },
+			down: time.Second, writes: asEver, names: []string{"search"},
+		},
+		victim{
+			name: "SQS server", kill: func(t *testing.T) { fatal(t, s.queues.Kill()) }, revive: func(t *testing.T) { fatal(t, s.queues.Restart()) },
+			down: time.Second, writes: asEver, names: []string{"bus"},
+		})
 }
 
 // killBackend kills a connection's process, after which the postmaster restarts all.

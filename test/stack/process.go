@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Build builds the program into a folder.
@@ -89,6 +91,23 @@ func Launch(tb testing.TB, cmd *exec.Cmd, watch func(line string) (ready bool)) 
 func (p *Process) Signal(signal syscall.Signal) {
 	p.tb.Helper()
 	if err := syscall.Kill(-p.cmd.Process.Pid, signal); err != nil {
+		p.tb.Fatal(err)
+	}
+}
+
+// NoLimit is LimitFiles undone.
+const NoLimit = unix.RLIM_INFINITY
+
+// LimitFiles lets no file that the process writes grow beyond so many bytes, from now on.
+func (p *Process) LimitFiles(size uint64) {
+	p.tb.Helper()
+	var limit unix.Rlimit
+	err := unix.Prlimit(p.cmd.Process.Pid, unix.RLIMIT_FSIZE, nil, &limit)
+	if err == nil {
+		limit.Cur = min(size, limit.Max)
+		err = unix.Prlimit(p.cmd.Process.Pid, unix.RLIMIT_FSIZE, &limit, nil)
+	}
+	if err != nil {
 		p.tb.Fatal(err)
 	}
 }

@@ -68,6 +68,16 @@ func New(tb testing.TB, binary string, s Servers) *World {
 	return w
 }
 
+// NewEmbedded makes a service of one process, with everything in a data dir of its own.
+func NewEmbedded(tb testing.TB, binary string) *World {
+	return &World{tb: tb, binary: binary, Settings: map[string]string{
+		"AUDITLOG_DATA_DIR":   tb.TempDir(),
+		"AUDITLOG_JWT_SECRET": rand.Text() + rand.Text(),
+		"AUDITLOG_ADDR":       "127.0.0.1:0",
+		"AUDITLOG_OPS_ADDR":   "127.0.0.1:0",
+	}}
+}
+
 // env is the settings, some of them changed.
 func (w *World) env(changes map[string]string) []string {
 	settings := maps.Clone(w.Settings)
@@ -112,6 +122,12 @@ func (w *World) API() *Node {
 func (w *World) Worker(args ...string) *Node {
 	w.tb.Helper()
 	return w.Start(nil, append([]string{"worker"}, args...)...)
+}
+
+// Serve starts a process that does everything.
+func (w *World) Serve() *Node {
+	w.tb.Helper()
+	return w.Start(nil, "serve")
 }
 
 // Start starts a process with some settings changed, and returns when it says that it is ready.
