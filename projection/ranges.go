@@ -61,6 +61,23 @@ func (r Ranges) Add(x Range) Ranges {
 	return out
 }
 
+// Intersect is the offsets that both sets have.
+func (r Ranges) Intersect(other Ranges) Ranges {
+	var out Ranges
+	for i, j := 0, 0; i < len(r) && j < len(other); {
+		x := Range{max(r[i].From, other[j].From), min(r[i].To, other[j].To)}
+		if x.From < x.To {
+			out = append(out, x)
+		}
+		if r[i].To < other[j].To {
+			i++
+		} else {
+			j++
+		}
+	}
+	return out
+}
+
 // Gaps are the parts of (0, head] that are not in the set, ascending.
 func (r Ranges) Gaps(head eventstore.Offset) Ranges {
 	var gaps Ranges

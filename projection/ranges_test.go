@@ -47,7 +47,18 @@ func TestRangesAgreeWithASet(t *testing.T) {
 		if r.Cursor() != cursor {
 			t.Fatalf("cursor of %v is %d, want %d", r, r.Cursor(), cursor)
 		}
+		other := drawRange(t, "intersect")
+		both := r.Intersect(projection.Ranges{}.Add(other).Add(projection.Range{From: universe - 3, To: universe}))
+		for i, x := range both {
+			if x.To <= x.From || i > 0 && x.From <= both[i-1].To {
+				t.Fatalf("not sorted and apart: %v", both)
+			}
+		}
 		for o := eventstore.Offset(1); o <= universe+1; o++ {
+			in := o > other.From && o <= other.To || o > universe-3 && o <= universe
+			if both.Has(o) != (in && set[o]) {
+				t.Fatalf("%v with %v and the end has %d: %v", r, other, o, both.Has(o))
+			}
 			if r.Has(o) != set[o] {
 				t.Fatalf("%v has %d: %v", r, o, r.Has(o))
 			}

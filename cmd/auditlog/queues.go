@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"auditlog/internal/app"
 	"auditlog/transport/bus/sqs"
 )
 
@@ -25,12 +26,9 @@ type queueFlags struct {
 	Destinations []string `arg:"" optional:"" name:"projection" help:"Projections whose queues are meant (default: all of them)."`
 }
 
-// destinations are the projections that take envelopes.
-var destinations = []string{"search", "stats", "find", "forget"}
-
 func (f queueFlags) names() []string {
 	if len(f.Destinations) == 0 {
-		return destinations
+		return app.Projections
 	}
 	return f.Destinations
 }

@@ -99,13 +99,13 @@ func TestQueues(t *testing.T) {
 		return n
 	}
 
-	if got := step(1, "show"); ending(got, "missing") != 4 {
+	if got := step(1, "show"); ending(got, "missing") != 3 {
 		t.Errorf("before: %q", got)
 	}
-	if got := step(0, "ensure"); len(got) != 8 || ending(got, ": made") != 8 || !strings.HasPrefix(got[0], cfg.Prefix+"search") {
+	if got := step(0, "ensure"); len(got) != 6 || ending(got, ": made") != 6 || !strings.HasPrefix(got[0], cfg.Prefix+"search") {
 		t.Errorf("first ensure: %q", got)
 	}
-	if got := step(0, "ensure"); len(got) != 8 || ending(got, ": unchanged") != 8 {
+	if got := step(0, "ensure"); len(got) != 6 || ending(got, ": unchanged") != 6 {
 		t.Errorf("second ensure: %q", got)
 	}
 	if got := step(0, "ensure", "--queue-visibility", "45s", "stats"); len(got) != 2 || ending(got, "stats: changed VisibilityTimeout") != 1 {

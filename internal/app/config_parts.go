@@ -46,8 +46,8 @@ const (
 	SQS       = "sqs"      // Bus: Amazon SQS, or a server that speaks its protocol
 )
 
-// Projections are the destinations of the relay.
-var Projections = []string{"search", "stats", "find", "forget"}
+// Projections are the destinations of the relay. What "stats" gets goes into the tables of "find", too.
+var Projections = []string{"search", "stats", "forget"}
 
 const (
 	setStore       = "AUDITLOG_STORE (--store)"

@@ -54,7 +54,7 @@ func (a *App) serveParkedReplay(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
-	http.Error(w, "projection must be search, stats, find or forget, of a process with workers", http.StatusNotFound)
+	http.Error(w, "projection must be search, stats or forget, of a process with workers", http.StatusNotFound)
 }
 
 func (a *App) runners() []*projection.Runner {

@@ -85,7 +85,7 @@ func openParts(ctx context.Context, cfg Config, log *slog.Logger) (_ *parts, err
 		return p.opened(p.forget, named(where, err))
 	})
 	g.Go(func() (err error) {
-		deps := readmodel.Deps{Store: p.store, Opener: p.opener()}
+		deps := p.deps()
 		p.find, err = find.Open(ctx, home, deps, log)
 		if err := p.opened(p.find, named(where, err)); err != nil {
 			return err
@@ -128,11 +128,14 @@ func (p *parts) openKeys(ctx context.Context, cfg Parts) error {
 	return p.opened(p.ring, nil)
 }
 
+func (p *parts) deps() readmodel.Deps { return readmodel.Deps{Store: p.store, Opener: p.opener()} }
+
 func (p *parts) opener() entry.Opener { return entry.Opener{Ring: p.ring} }
 
 // projectors are those of the destinations.
 func (p *parts) projectors(destinations []string) []projection.Projector {
-	all := map[string]projection.Projector{"search": p.search, "stats": p.stats, "find": p.find, "forget": p.forget}
+	counted := readmodel.NewTogether("stats", p.deps(), p.stats, p.find)
+	all := map[string]projection.Projector{"search": p.search, "stats": counted, "forget": p.forget}
 	out := make([]projection.Projector, len(destinations))
 	for i, name := range destinations {
 		out[i] = all[name]

@@ -8,7 +8,9 @@ import (
 	"sync"
 	"time"
 
+	"auditlog/eventstore"
 	"auditlog/projection"
+	"auditlog/projection/forget"
 	"auditlog/projection/relay"
 	"auditlog/transport/bus"
 	"auditlog/transport/bus/inproc"
@@ -63,7 +65,7 @@ func startPipeline(ctx context.Context, parts *parts, cfg Config, log *slog.Logg
 		}
 	}
 	r := relay.New(parts.store, p.bus, parts.relay, Projections, relay.Options{
-		Log: log, Lease: parts.lease, Published: m.published, Failed: m.publishFailed, Held: m.held, Lag: m.relayLag,
+		Log: log, Lease: parts.lease, Wants: map[string]func(eventstore.Type) bool{"forget": forget.Wants}, Published: m.published, Failed: m.publishFailed, Held: m.held, Lag: m.relayLag,
 	})
 	p.relay.run("relay", r.Run)
 	return p, nil

@@ -59,6 +59,9 @@ type tables struct {
 	keys  Keys
 }
 
+// Wants tells the events that Apply acts on (relay.Options.Wants).
+func Wants(t eventstore.Type) bool { return t == eventstore.EntryErased }
+
 // Apply punctures what the envelope's erasures cover, then records the range.
 func (f *tables) Apply(ctx context.Context, env projection.Envelope) error {
 	done, err := sqlprogress.Load(ctx, f.db.Write, env.Shard)
@@ -79,7 +82,7 @@ func (f *tables) Reapply(ctx context.Context, env projection.Envelope) error {
 func (f *tables) apply(ctx context.Context, env projection.Envelope, done projection.Ranges) error {
 	refs := map[eventstore.TenantID][]keyring.Ref{}
 	for _, ev := range env.Events {
-		if ev.Type != eventstore.EntryErased || done.Has(ev.Offset) {
+		if !Wants(ev.Type) || done.Has(ev.Offset) {
 			continue
 		}
 		r, err := f.refs(ctx, ev)

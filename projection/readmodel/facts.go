@@ -1,9 +1,11 @@
 package readmodel
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"auditlog/eventstore"
 	"auditlog/eventstore/format"
@@ -27,7 +29,7 @@ type Mark struct {
 
 // Facts are what an envelope tells about entries.
 type Facts struct {
-	Records []entry.Opened // entry.recorded; Priv is nil when the key was destroyed
+	Records []entry.Opened // entry.recorded, by tenant and then by offset; Priv is nil when the key was destroyed
 	Erased  []Mark
 	Purged  []Mark
 }
@@ -55,6 +57,7 @@ func Collect(ctx context.Context, store Store, opener entry.Opener, env projecti
 			return Facts{}, err
 		}
 	}
+	slices.SortStableFunc(f.Records, func(a, b entry.Opened) int { return bytes.Compare(a.Tenant[:], b.Tenant[:]) })
 	return f, nil
 }
 

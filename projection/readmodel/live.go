@@ -105,6 +105,11 @@ func (l *Live[T]) Close() error { return l.set.Close() }
 // Use calls f with the live generation, which stays open until f returns. f may be called again, with another one.
 func (l *Live[T]) Use(ctx context.Context, f func(live T) error) error { return l.set.Use(ctx, f) }
 
+// useTables is Use for a model that embeds Tables.
+func (l *Live[T]) useTables(ctx context.Context, f func(*Tables) error) error {
+	return l.Use(ctx, func(live T) error { return f(any(live).(interface{ base() *Tables }).base()) })
+}
+
 // Print is Use for an f that writes text: w gets what the last call of f wrote, all at once.
 func (l *Live[T]) Print(ctx context.Context, w io.Writer, f func(live T, w io.Writer) error) error {
 	var text bytes.Buffer

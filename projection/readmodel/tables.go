@@ -14,11 +14,9 @@
 package readmodel
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
 	"fmt"
-	"slices"
 	"sync"
 
 	"auditlog/eventstore"
@@ -83,15 +81,24 @@ func (f *Tables) Progress(ctx context.Context, shard eventstore.Shard) (projecti
 // Apply makes the effect of what is not applied yet and records the range.
 func (f *Tables) Apply(ctx context.Context, env projection.Envelope) error {
 	defer f.turn()()
-	done, err := sqlprogress.Load(ctx, f.DB.Write, env.Shard)
+	done, err := f.done(ctx, env.Shard)
 	if err != nil {
-		return sqlitedb.Classify(err)
+		return err
 	}
 	if done.Covers(projection.Range{From: env.From, To: env.To}) {
 		return nil
 	}
 	return sqlitedb.Classify(f.apply(ctx, env, done, false))
 }
+
+// done are the ranges of a shard that a writer leaves out.
+func (f *Tables) done(ctx context.Context, shard eventstore.Shard) (projection.Ranges, error) {
+	done, err := sqlprogress.Load(ctx, f.DB.Write, shard)
+	return done, sqlitedb.Classify(err)
+}
+
+// base is what Together takes a model by.
+func (f *Tables) base() *Tables { return f }
 
 // Reapply makes the effect of the envelope though its range is recorded.
 func (f *Tables) Reapply(ctx context.Context, env projection.Envelope) error {
@@ -113,6 +120,11 @@ func (f *Tables) apply(ctx context.Context, env projection.Envelope, done projec
 	if err != nil {
 		return err
 	}
+	return f.take(ctx, env, facts, again)
+}
+
+// take makes the effect of facts, which it does not change, and records the envelope's range.
+func (f *Tables) take(ctx context.Context, env projection.Envelope, facts Facts, again bool) error {
 	if err := f.effect.Prepare(ctx, facts.Records); err != nil {
 		return err
 	}
@@ -155,8 +167,8 @@ func (f *Tables) tx(ctx context.Context, shard eventstore.Shard, do func(ctx con
 	return err
 }
 
+// records takes entries that are sorted by tenant.
 func (f *Tables) records(ctx context.Context, tx *sql.Tx, all []entry.Opened) error {
-	slices.SortStableFunc(all, func(a, b entry.Opened) int { return bytes.Compare(a.Tenant[:], b.Tenant[:]) })
 	for len(all) > 0 {
 		tenant, n := all[0].Tenant, 1
 		for n < len(all) && all[n].Tenant == tenant {

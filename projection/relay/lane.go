@@ -47,24 +47,11 @@ func (l *lane) run(ctx context.Context) {
 
 // next is the envelope from the cursor on; an empty range when there is none.
 func (l *lane) next(ctx context.Context) (projection.Envelope, error) {
-	head, err := l.source.ShardHead(ctx, l.shard)
-	if err != nil {
-		return projection.Envelope{To: l.cursor}, err
+	env, head, err := l.tiles[l.shard].read(ctx, l.source, l.shard, l.epoch, l.cursor, l.o.Page)
+	if err == nil {
+		l.o.Lag(l.destination, l.shard, max(0, int64(head-l.cursor)))
 	}
-	l.o.Lag(l.destination, l.shard, max(0, int64(head.Offset-l.cursor)))
-	if head.Offset <= l.cursor {
-		return projection.Envelope{To: l.cursor}, nil
-	}
-	if env, ok := l.recent.from(l.shard, l.cursor, l.epoch); ok {
-		return env, nil
-	}
-	env, err := projection.ReadEnvelope(ctx, l.source, l.shard, projection.Range{From: l.cursor, To: head.Offset}, l.o.Page)
-	if err != nil {
-		return projection.Envelope{}, err
-	}
-	env.Epoch = l.epoch
-	l.recent.keep(env)
-	return env, nil
+	return env, err
 }
 
 // lingers tells whether to wait for more: only a small page right after another one does.
@@ -75,6 +62,7 @@ func (l *lane) lingers(events int) bool {
 // publish repeats until the bus took the envelope, then moves the cursor.
 func (l *lane) publish(ctx context.Context, env projection.Envelope) {
 	start := time.Now()
+	env = l.wanted(env)
 	l.retry(ctx, "publish to the bus", func() error { return l.bus.Publish(ctx, l.destination, env) })
 	if ctx.Err() != nil {
 		return
@@ -82,6 +70,22 @@ func (l *lane) publish(ctx context.Context, env projection.Envelope) {
 	l.cursor, l.published = env.To, time.Now()
 	l.o.Published(l.destination, len(env.Events), l.published.Sub(start))
 	l.retry(ctx, "save relay cursor", func() error { return l.cursors.Save(ctx, l.shard, l.destination, l.epoch, l.cursor) })
+}
+
+// wanted is the envelope with what the destination asks for.
+func (l *lane) wanted(env projection.Envelope) projection.Envelope {
+	wants := l.o.Wants[l.destination]
+	if wants == nil {
+		return env
+	}
+	all := env.Events
+	env.Events = nil // the tile's own are other lanes' as well
+	for _, e := range all {
+		if wants(e.Type) {
+			env.Events = append(env.Events, e)
+		}
+	}
+	return env
 }
 
 // retry calls f until it succeeds, ctx ends, or the lane is fenced, which ends ctx.

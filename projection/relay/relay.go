@@ -72,6 +72,10 @@ type Options struct {
 	Lease   Lease         // default Sole
 	Log     *slog.Logger
 
+	// Wants tells by destination which events its envelopes hold, where it acts on few; not named: all. Envelopes tile the
+	// shard all the same.
+	Wants map[string]func(eventstore.Type) bool
+
 	Published func(destination string, events int, took time.Duration)
 	Failed    func(destination string, err error)
 	Held      func(shard eventstore.Shard, held bool)                         // this process begins or ends to publish a shard
@@ -92,7 +96,7 @@ type Relay struct {
 	cursors      Cursors
 	destinations []string
 	o            Options
-	recent       recent
+	tiles        []tiles // by shard
 }
 
 // New makes a relay.
@@ -125,7 +129,7 @@ func New(source Source, bus Publisher, cursors Cursors, destinations []string, o
 	if o.Lag == nil {
 		o.Lag = func(string, eventstore.Shard, int64) {}
 	}
-	return &Relay{source: source, bus: bus, cursors: cursors, destinations: destinations, o: o}
+	return &Relay{source: source, bus: bus, cursors: cursors, destinations: destinations, o: o, tiles: make([]tiles, source.Shards())}
 }
 
 // Run relays until ctx ends and returns its error, once every lane has stopped.

@@ -129,7 +129,7 @@ func (a *answer) matching(tenant, kind, largest int64, columns string) *statemen
 	if kind == byCombo && a.q.ActorID != "" || kind == byActor && ofCombo {
 		largest = 0
 	}
-	s := within(tenant, kind, segments(a.q.From, a.q.To, largest))
+	s := within(tenant, kind, segments(a.q.From, a.q.To, largest, least(kind)))
 	s.add(columns + " FROM r WHERE TRUE")
 	if ofCombo {
 		s.add(" AND combo IN (SELECT no FROM combos WHERE TRUE")

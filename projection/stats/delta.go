@@ -34,6 +34,15 @@ const (
 	byActor = 2
 )
 
+// least is the smallest unit with rollups of a kind. Actors have none by the minute: there would be about as many as there
+// are entries, which tell the same.
+func least(kind int64) int64 {
+	if kind == byActor {
+		return hour
+	}
+	return minute
+}
+
 // cell is the key of a rollup of one tenant.
 type cell struct{ unit, kind, start, key int64 }
 
@@ -59,7 +68,9 @@ func (d *delta) count(at eventstore.Micros, combo, actor, n int64) {
 	for _, u := range units {
 		start := minutes - minutes%u
 		d.cells[cell{u, byCombo, start, combo}] += n
-		d.cells[cell{u, byActor, start, actor}] += n
+		if u >= least(byActor) {
+			d.cells[cell{u, byActor, start, actor}] += n
+		}
 	}
 	t := d.actors[actor]
 	t.n += n

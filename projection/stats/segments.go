@@ -12,22 +12,22 @@ type segment struct {
 	from, to eventstore.Micros
 }
 
-// segments tiles [from, to) with the largest units that fit, none larger than largest.
-func segments(from, to eventstore.Micros, largest int64) []segment {
+// segments tiles [from, to) with the largest units that fit, none larger than largest or smaller than least.
+func segments(from, to eventstore.Micros, largest, least int64) []segment {
 	if from >= to {
 		return nil
 	}
-	if largest == 0 {
+	if largest < least {
 		return []segment{{0, from, to}}
 	}
 	length := eventstore.Micros(largest) * minuteLen
 	first, last := (from+length-1)/length*length, to/length*length
 	if first >= last {
-		return segments(from, to, smaller(largest))
+		return segments(from, to, smaller(largest), least)
 	}
-	out := segments(from, first, smaller(largest))
+	out := segments(from, first, smaller(largest), least)
 	out = append(out, segment{largest, first, last})
-	return append(out, segments(last, to, smaller(largest))...)
+	return append(out, segments(last, to, smaller(largest), least)...)
 }
 
 func smaller(unit int64) int64 {
