@@ -64,12 +64,12 @@ func (d *documents) keep(body []byte) {
 		action, rest, _ := bytes.Cut(body, []byte("\n"))
 		source, rest, _ := bytes.Cut(rest, []byte("\n"))
 		body = rest
-		_, routed, found := bytes.Cut(action, []byte(`,"_id"`)) // behind the index's name
+		_, routed, found := bytes.Cut(action, []byte(idField)) // behind the index's name
 		if !found || !bytes.HasPrefix(action, []byte(`{"index"`)) || d.seen[string(routed)] {
 			continue
 		}
 		d.seen[string(routed)] = true
-		d.items = append(append(append(d.items, `,"_id"`...), routed...), '\n')
+		d.items = append(append(append(d.items, idField...), routed...), '\n')
 		d.items = append(append(d.items, source...), '\n')
 		d.ends = append(d.ends, len(d.items))
 	}
@@ -78,29 +78,35 @@ func (d *documents) keep(body []byte) {
 // bareConns is how many connections the bare client sends over.
 const bareConns = 2
 
-// send is the bare client: it writes the documents into a fresh index with the same template, bulkEntries a request, and
-// gives the time until all are acknowledged.
-func (d *documents) send(ctx context.Context, s *stack) (took time.Duration, err error) {
+// send is the bare client: for a while, but at least once, it writes the documents into a fresh index with the same
+// template, bulkEntries a request, and gives the documents acknowledged each second. Each round has ids of its own. A
+// while as long as the service's lets the server flush and merge for both.
+func (d *documents) send(ctx context.Context, s *stack, while time.Duration) (perSecond float64, err error) {
 	name := fmt.Sprintf("%s-g%d-bare-2000.01", s.name, 900_000_000+time.Now().UnixNano()%90_000_000)
 	if _, err := s.search(ctx, http.MethodPut, "/"+name, nil); err != nil {
 		return 0, err
 	}
-	var requests [][]byte
-	begin := 0
-	for n, end := range d.ends {
-		if n%bulkEntries == 0 {
-			requests = append(requests, nil)
+	sent, start := 0, time.Now()
+	for round := 0; round == 0 || time.Since(start) < while; round++ {
+		if err := d.round(ctx, s, name, round); err != nil {
+			return 0, err
 		}
-		last := &requests[len(requests)-1]
-		*last = fmt.Appendf(*last, `{"index":{"_index":%q%s`, name, d.items[begin:end])
-		begin = end
+		sent += len(d.ends)
 	}
+	perSecond = float64(sent) / time.Since(start).Seconds()
+	_, err = s.search(ctx, http.MethodDelete, "/"+name, nil)
+	return perSecond, err
+}
+
+// round writes each document once.
+func (d *documents) round(ctx context.Context, s *stack, index string, round int) error {
 	var all errgroup.Group
-	start := time.Now()
 	for lane := range bareConns {
 		all.Go(func() error {
-			for i := lane; i < len(requests); i += bareConns {
-				answer, err := s.search(ctx, http.MethodPost, "/_bulk?filter_path=errors", bytes.NewReader(requests[i]))
+			var body []byte
+			for first := lane * bulkEntries; first < len(d.ends); first += bareConns * bulkEntries {
+				body = d.request(body[:0], index, round, first)
+				answer, err := s.search(ctx, http.MethodPost, "/_bulk?filter_path=errors", bytes.NewReader(body))
 				if err != nil || bytes.Contains(answer, []byte("true")) {
 					return fmt.Errorf("the bare client's documents are refused: %s %w", answer, err)
 				}
@@ -108,10 +114,24 @@ func (d *documents) send(ctx context.Context, s *stack) (took time.Duration, err
 			return nil
 		})
 	}
-	err = all.Wait()
-	took = time.Since(start)
-	if err == nil {
-		_, err = s.search(ctx, http.MethodDelete, "/"+name, nil)
-	}
-	return took, err
+	return all.Wait()
 }
+
+// request is the next bulkEntries documents. The round's number takes the first digits of their ids.
+func (d *documents) request(body []byte, index string, round, first int) []byte {
+	begin := 0
+	if first > 0 {
+		begin = d.ends[first-1]
+	}
+	for _, end := range d.ends[first:min(first+bulkEntries, len(d.ends))] {
+		item := d.items[begin:end]
+		begin = end
+		head := len(idField)
+		body = fmt.Appendf(body, `{"index":{"_index":%q%s%08x`, index, item[:head], round)
+		body = append(body, item[head+8:]...)
+	}
+	return body
+}
+
+// idField is what an item begins with, before the digits of its id.
+const idField = `,"_id":"`
