@@ -5,6 +5,7 @@ BIN              := $(CURDIR)/bin
 DATA             ?= ./data
 FUZZTIME         ?= 20s
 FAULT_CYCLES     ?= 200
+FAULT_ENTRIES    ?= 1000000
 
 # Starts the servers that the environment does not name, and ends them with the tests.
 WITH_SERVERS := scripts/with-servers.sh
@@ -42,8 +43,9 @@ short: ## all tests without the race detector
 e2e: ## the end-to-end tests alone; AUDITLOG_SAMPLE names a file of real CloudTrail records
 	CGO_ENABLED=0 $(WITH_SERVERS) go test -count=1 -timeout 20m -v ./test/e2e
 
-proof: ## the fault tests in their long form: FAULT_CYCLES (200) kills under load, some hours
-	CGO_ENABLED=0 AUDITLOG_FAULT_CYCLES=$(FAULT_CYCLES) $(WITH_SERVERS) go test -count=1 -timeout 12h -v ./test/faults
+proof: ## the fault tests in their long form: on each tier FAULT_CYCLES (200) kills while FAULT_ENTRIES (10^6) are acknowledged; some hours
+	CGO_ENABLED=0 AUDITLOG_FAULT_CYCLES=$(FAULT_CYCLES) AUDITLOG_FAULT_ENTRIES=$(FAULT_ENTRIES) $(WITH_SERVERS) \
+		go test -count=1 -timeout 12h -v ./test/faults/...
 
 fuzz: ## each fuzz target for FUZZTIME (20s)
 	@for pkg in $$(grep -rl '^func Fuzz' --include='*_test.go' . | xargs -n1 dirname | sort -u); do \

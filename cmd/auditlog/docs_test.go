@@ -46,7 +46,7 @@ func TestDocumentedNames(t *testing.T) {
 		}
 	}
 	known := []string{ // of tests and of deploy/postgres/databases.sql
-		"AUDITLOG_SAMPLE", "AUDITLOG_TEST_POSTGRES", "AUDITLOG_TEST_OPENSEARCH", "AUDITLOG_FAULT_CYCLES",
+		"AUDITLOG_SAMPLE", "AUDITLOG_TEST_POSTGRES", "AUDITLOG_TEST_OPENSEARCH", "AUDITLOG_FAULT_CYCLES", "AUDITLOG_FAULT_ENTRIES", "AUDITLOG_FAULT_SEED",
 		"AUDITLOG_OWNER_PASSWORD", "AUDITLOG_SERVICE_PASSWORD", "AUDITLOG_LIFECYCLE_PASSWORD", "AUDITLOG_KEYS_PASSWORD",
 	}
 	for _, glob := range []string{"docs/*.md", "README.md", "CHANGELOG.md", "compose*.yaml", "deploy/*.yaml"} {

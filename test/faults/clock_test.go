@@ -29,7 +29,7 @@ import (
 // TestClockSteps has a store's clock step by an hour, forward and back, freeze, and run, while appenders are at work: position
 // and recorded_at go up with the offset, and whatever is refused is refused for the clock and is not stored.
 func TestClockSteps(t *testing.T) {
-	const writers, each = 4, 150
+	const writers, each = 4, 60
 	r := random(t)
 	var ahead atomic.Int64 // of the machine's clock
 	now := func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
@@ -43,16 +43,19 @@ func TestClockSteps(t *testing.T) {
 	var group sync.WaitGroup
 	for w := range writers {
 		group.Go(func() {
-			for i := range each {
+			for i := 0; i < each; {
 				_, err := appender.Submit(t.Context(), 0, eventstore.Unit{Tenant: tenants[(w+i)%2], Drafts: []eventstore.Draft{clockDraft()}})
 				f, _ := errors.AsType[*fault.Error](err)
 				switch {
 				case err == nil:
+					i++
 					stored.Add(1)
-				case f != nil && f.Kind == fault.Clock && f.RetryAfter > 0 && f.RetryAfter <= time.Hour:
+				case f != nil && f.Kind == fault.Clock && f.RetryAfter > 0 && f.RetryAfter <= 2*time.Hour:
 					refused.Add(1)
+					<-time.After(time.Millisecond)
 				default:
 					t.Errorf("an append fails: %v", err)
+					return
 				}
 			}
 		})
@@ -95,8 +98,8 @@ func TestClockSteps(t *testing.T) {
 		t.Errorf("%d events are stored, %d were acknowledged", events, stored.Load())
 	}
 	t.Logf("%d steps of the clock; %d acknowledged, %d refused", steps, stored.Load(), refused.Load())
-	if refused.Load() == 0 || stored.Load() == 0 {
-		t.Errorf("the clock was never in the way, or always")
+	if refused.Load() == 0 {
+		t.Error("the clock was never in the way")
 	}
 }
 

@@ -2,6 +2,7 @@ package faults
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -84,7 +85,7 @@ func (s *inside) start() {
 
 // stop ends the service; on a broken disk its files may say so as they close.
 func (s *inside) stop() {
-	if err := s.app.Stop(s.t.Context()); err != nil {
+	if err := s.app.Stop(context.WithoutCancel(s.t.Context())); err != nil {
 		s.t.Logf("stopped: %v", err)
 	}
 }

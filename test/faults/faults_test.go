@@ -160,11 +160,15 @@ func (a *account) strikeAll(all []victim) {
 		}
 		a.strike(all[round[0]])
 		round = round[1:]
+		if a.l.acked() >= entriesWanted*(i+1)/cycles {
+			continue
+		}
 		a.l.urged.Store(true)
 		for a.l.acked() < entriesWanted*(i+1)/cycles {
 			<-time.After(10 * time.Millisecond)
 		}
 		a.l.urged.Store(false)
+		a.heal("press of entries")
 	}
 }
 
@@ -190,7 +194,7 @@ func (a *account) strike(v victim) {
 	v.revive(a.t)
 	down, healthy := time.Since(start), time.Now()
 	meanwhile := a.l.acked() - before
-	a.heal(v)
+	a.heal(v.name)
 	healed := time.Since(healthy)
 	if healed > healTime {
 		a.t.Errorf("cycle %d, %s: healed only after %v", a.number, v.name, healed)
@@ -232,7 +236,7 @@ func between(r *rand.Rand, low, high time.Duration) time.Duration {
 }
 
 // heal waits until every projection has what was acknowledged so far.
-func (a *account) heal(v victim) {
+func (a *account) heal(from string) {
 	a.t.Helper()
 	heads := make([]int64, len(a.l.books))
 	for i, b := range a.l.books {
@@ -247,7 +251,7 @@ func (a *account) heal(v victim) {
 			return
 		}
 		if time.Now().After(deadline) {
-			a.t.Fatalf("%s: it does not heal: %s\n%s", v.name, behind, a.l.to.said())
+			a.t.Fatalf("%s: it does not heal: %s\n%s", from, behind, a.l.to.said())
 		}
 	}
 }

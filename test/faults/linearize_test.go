@@ -24,7 +24,7 @@ const (
 
 	tenantsEach = 2
 	clientsEach = 4
-	callsEach   = 50 // of a client
+	callsEach   = 30 // of a client
 )
 
 // histories is how many histories a test records.
@@ -41,7 +41,10 @@ func linearizable(t *testing.T, s servers) {
 	r := random(t)
 	w := s.world(t)
 	lines, nodes := s.wired(t, w)
-	far := []time.Duration{5 * time.Millisecond, 20 * time.Millisecond, 100 * time.Millisecond, 330 * time.Millisecond}
+	far := []time.Duration{5 * time.Millisecond, 15 * time.Millisecond, 40 * time.Millisecond}
+	if histories() > gateHistories {
+		far = append(far, 100*time.Millisecond, 330*time.Millisecond)
+	}
 	for i := range histories() {
 		delay := far[i%len(far)]
 		lines.apiPostgres.slow(delay, delay/2)
@@ -51,8 +54,7 @@ func linearizable(t *testing.T, s servers) {
 				<-time.After(between(r, 50*time.Millisecond, 300*time.Millisecond))
 				lines.apiPostgres.mend()
 			}
-		})
-		lines.apiPostgres.clear()
+		}, lines.apiPostgres.clear)
 	}
 }
 
@@ -68,13 +70,13 @@ func TestLinearizableEmbedded(t *testing.T) {
 				kill.kill(t)
 				kill.revive(t)
 			}
-		})
+		}, func() {})
 	}
 }
 
 // record has clients of new tenants call for a while, with a fault at some moment, and has what they saw decided on and
 // compared with what is stored.
-func record(t *testing.T, w *stack.World, to *nodes, r *rand.Rand, slug string, fault func()) {
+func record(t *testing.T, w *stack.World, to *nodes, r *rand.Rand, slug string, fault, heal func()) {
 	t.Helper()
 	l := &load{t: t, to: to, history: history.New()}
 	var clients sync.WaitGroup
@@ -92,6 +94,7 @@ func record(t *testing.T, w *stack.World, to *nodes, r *rand.Rand, slug string, 
 	<-time.After(between(r, 50*time.Millisecond, 300*time.Millisecond))
 	fault()
 	clients.Wait()
+	heal()
 	var ops []linear.Op
 	unknown := 0
 	for _, rec := range all {
