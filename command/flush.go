@@ -26,11 +26,29 @@ func (l *lane) flush(batch []*ticket) {
 	if len(batch) > 1 && fault.Is(err, fault.Internal) {
 		l.flush(batch[:len(batch)/2])
 		l.flush(batch[len(batch)/2:])
+		for _, t := range batch {
+			t.err = unsure(t.err)
+		}
 		return
 	}
 	for _, t := range batch {
 		t.err = err
 	}
+}
+
+// doubtful tells errors that leave open whether the flush was stored, or is going to be: a store may carry out what its
+// client has given up.
+func doubtful(err error) bool {
+	return fault.Is(err, fault.Unavailable) || fault.Is(err, fault.Internal)
+}
+
+// unsure is the error of a flush after another attempt at it had a doubtful one. A refusal is of the last attempt alone
+// then, and must not be taken for one of the entry.
+func unsure(err error) error {
+	if err == nil || doubtful(err) {
+		return err
+	}
+	return unavailable("the store refused to try again; whether the entry is stored is not known", err)
 }
 
 // longest is the longest time that any of the tickets has waited.
@@ -76,6 +94,9 @@ func (a *Appender) send(f eventstore.Flush) ([]eventstore.Outcome, error) {
 		}
 		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 			return nil, unavailable("the store did not answer in time; whether the entry is stored is not known", fmt.Errorf("%w: %w", errWaited, err))
+		}
+		if attempt > 0 { // only a doubtful one is followed by another
+			err = unsure(err)
 		}
 		if !a.again(err, attempt) || !sleep(ctx, pause) {
 			return nil, fmt.Errorf("append: %w", err)
