@@ -63,15 +63,18 @@ func TestQueueTakesTurns(t *testing.T) {
 		}
 		t.Repeat(map[string]func(*rapid.T){
 			"push": func(t *rapid.T) {
-				tk := &ticket{bytes: rapid.IntRange(100, largest).Draw(t, "bytes")}
-				tk.unit.Tenant[0] = byte(rapid.IntRange(1, tenants).Draw(t, "tenant"))
-				tk.unit.Drafts = make([]eventstore.Draft, rapid.IntRange(1, 3).Draw(t, "drafts"))
-				q.push(tk)
-				plain.lines[tk.unit.Tenant] = append(plain.lines[tk.unit.Tenant], tk)
+				tenant := eventstore.TenantID{byte(rapid.IntRange(1, tenants).Draw(t, "tenant"))}
+				least, drafts := rapid.IntRange(100, largest).Draw(t, "bytes"), rapid.IntRange(1, 3).Draw(t, "drafts")
+				for i := range rapid.IntRange(1, 200).Draw(t, "units") {
+					tk := &ticket{bytes: min(least+i, largest)}
+					tk.unit.Tenant, tk.unit.Drafts = tenant, make([]eventstore.Draft, drafts)
+					q.push(tk)
+					plain.lines[tenant] = append(plain.lines[tenant], tk)
+				}
 				meet()
 			},
 			"take": func(t *rapid.T) {
-				for range rapid.IntRange(1, 20).Draw(t, "n") {
+				for range rapid.IntRange(1, 200).Draw(t, "n") {
 					tk := q.head()
 					if (tk == nil) != (len(plain.lines) == 0) {
 						t.Fatalf("head %v of %d lines", tk, len(plain.lines))

@@ -129,3 +129,30 @@ func TestI5TwinOfOneThatLeft(t *testing.T) {
 		done.Wait()
 	}
 }
+
+// A request is not its own twin: one whose flush does not end in time has an unknown outcome, with a key or without.
+func TestNobodyIsHisOwnTwin(t *testing.T) {
+	g := &gate{shut: make(chan struct{}), entered: make(chan struct{}), open: make(chan struct{})}
+	w := newWorldOver(t, func(log command.Log) command.Log { g.Log = log; return g }, command.AppenderOptions{})
+	close(g.shut)
+	var done sync.WaitGroup
+	done.Go(func() { w.record(mustEntry(t, smallest)) })
+	<-g.entered
+	hurried, stop := context.WithTimeout(context.Background(), 200*time.Millisecond)
+	defer stop()
+	got := make(chan error)
+	done.Go(func() {
+		_, err := w.Record(hurried, w.writer, mustEntry(t, with(`"idempotency_key":"k"`)))
+		got <- err
+	})
+	for deadline := time.Now().Add(10 * time.Second); w.waiting() == 0 && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
+	g.open <- struct{}{}
+	<-g.entered // it flies
+	if err := <-got; !fault.Is(err, fault.Unavailable) {
+		t.Errorf("got %v", err)
+	}
+	close(g.open)
+	done.Wait()
+}
