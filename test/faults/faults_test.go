@@ -71,10 +71,10 @@ func kills(t *testing.T, s servers) {
 	table.strikeAll(all)
 	table.strike(victim{
 		name: "worker stopped, not killed", kill: func(*testing.T) { nodes.worker(0).Signal(syscall.SIGSTOP) },
-		revive: func(*testing.T) { nodes.worker(0).Signal(syscall.SIGCONT) }, down: 20 * time.Second, writes: asEver,
+		revive: func(*testing.T) { nodes.worker(0).Signal(syscall.SIGCONT) }, down: 12 * time.Second, writes: asEver,
 	})
 	poison := newPoison(t, s.queues, w.Settings["AUDITLOG_QUEUE_PREFIX"])
-	table.strike(victim{name: "poison in the queues", kill: poison.start, revive: poison.stop, down: 5 * time.Second, writes: asEver})
+	table.strike(victim{name: "poison in the queues", kill: poison.start, revive: poison.stop, down: 3 * time.Second, writes: asEver})
 	l.finish()
 	table.print()
 	for i, b := range l.books {

@@ -24,15 +24,16 @@ const (
 
 	tenantsEach = 2
 	clientsEach = 4
-	callsEach   = 30 // of a client
+	gateCalls   = 30 // of a client
+	proofCalls  = 50
 )
 
-// histories is how many histories a test records.
-func histories() int {
+// histories is how many histories a test records, and how many calls each client makes.
+func histories() (count, calls int) {
 	if cycles > gateCycles {
-		return proofHistories
+		return proofHistories, proofCalls
 	}
-	return gateHistories
+	return gateHistories, gateCalls
 }
 
 // linearizable has clients append and read over two APIs whose database is far away, by a distance that changes with each history, and
@@ -42,10 +43,11 @@ func linearizable(t *testing.T, s servers) {
 	w := s.world(t)
 	lines, nodes := s.wired(t, w)
 	far := []time.Duration{5 * time.Millisecond, 15 * time.Millisecond, 40 * time.Millisecond}
-	if histories() > gateHistories {
+	count, _ := histories()
+	if count > gateHistories {
 		far = append(far, 100*time.Millisecond, 330*time.Millisecond)
 	}
-	for i := range histories() {
+	for i := range count {
 		delay := far[i%len(far)]
 		lines.apiPostgres.slow(delay, delay/2)
 		record(t, w, nodes, r, fmt.Sprint("history-", i), func() {
@@ -64,7 +66,8 @@ func TestLinearizableEmbedded(t *testing.T) {
 	w := stack.NewEmbedded(t, binary)
 	one := startOne(w)
 	kill := one.oneVictims()[0]
-	for i := range histories() {
+	count, _ := histories()
+	for i := range count {
 		record(t, w, one, r, fmt.Sprint("history-", i), func() {
 			if i%2 == 1 {
 				kill.kill(t)
@@ -134,7 +137,8 @@ type recorder struct {
 }
 
 func (c *recorder) call() {
-	for n := range callsEach {
+	_, calls := histories()
+	for n := range calls {
 		key := fmt.Sprintf("%d-%d", c.client, n)
 		switch at := c.r.IntN(20); {
 		case at < 10:

@@ -58,7 +58,7 @@ func network(t *testing.T, s servers) {
 	for _, line := range []*wire{lines.apiPostgres, lines.workerPostgres, lines.workerQueues, lines.workerSearch} {
 		writes, dropped := asEver, 3*time.Second
 		if line == lines.apiPostgres {
-			writes, dropped = refused, 8*time.Second // about as long as a flush is waited for
+			writes, dropped = refused, 6*time.Second // about as long as a flush is waited for
 		}
 		all = append(all,
 			victim{
