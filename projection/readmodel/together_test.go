@@ -113,11 +113,14 @@ func TestTogetherPrefersWhatPasses(t *testing.T) {
 	of := map[string]error{}
 	_, both := pair(t, w, home, func() error { return of["find"] }, func() error { return of["stats"] })
 	env := log.Envelope(0, 0, eventstore.Offset(len(log[0])))
-	for _, c := range []struct{ find, stats, want error }{{passing, poison, passing}, {poison, passing, passing}, {poison, nil, poison}} {
+	for _, c := range []struct {
+		find, stats, want error
+		parks             bool
+	}{{passing, poison, passing, false}, {poison, passing, passing, false}, {poison, nil, poison, true}} {
 		of["find"], of["stats"] = c.find, c.stats
 		err := both.Apply(t.Context(), env)
 		var p *projection.Poison
-		if !errors.Is(err, c.want) || errors.As(err, &p) != (c.want == error(poison)) || strings.Contains(err.Error(), "\n") {
+		if !errors.Is(err, c.want) || errors.As(err, &p) != c.parks || strings.Contains(err.Error(), "\n") {
 			t.Errorf("find %v, stats %v: %v", c.find, c.stats, err)
 		}
 	}

@@ -9,7 +9,8 @@
 #
 # ELASTICMQ_HOME is where it is installed (.servers/elasticmq), ELASTICMQ_RUN holds its data, log and pid
 # (.servers/elasticmq/run), ELASTICMQ_PORT is its port (9324), ELASTICMQ_HEAP its heap (384m). ELASTICMQ_DURABLE=false
-# keeps queues and messages in memory only, which is faster.
+# keeps queues and messages in memory only, and ELASTICMQ_LIMITS=relaxed does not check each character of a message: both
+# are for measuring what the service costs rather than this server, which the real one's caller does not pay for.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
