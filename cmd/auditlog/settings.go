@@ -61,7 +61,7 @@ type searchFlags struct {
 	CAFile   string        `name:"ca-file" env:"AUDITLOG_SEARCH_CA_FILE" placeholder:"FILE" help:"PEM file of the authorities that sign its certificate (the system's)."`
 	SigV4    string        `name:"sigv4" env:"AUDITLOG_SEARCH_SIGV4" placeholder:"es|aoss" help:"Sign requests for the managed service, by the AWS SDK's settings (none)."`
 	Replicas int           `env:"AUDITLOG_SEARCH_REPLICAS" placeholder:"N" help:"Copies of each index (0)."`
-	Refresh  time.Duration `env:"AUDITLOG_SEARCH_REFRESH" default:"1s" placeholder:"TIME" help:"From an acknowledgement to its being found (${default})."`
+	Refresh  time.Duration `env:"AUDITLOG_SEARCH_REFRESH" default:"1s" placeholder:"TIME" help:"Least time between two refreshes of the index, which make entries findable (${default})."`
 	OwnIndex []string      `name:"own-index" env:"AUDITLOG_SEARCH_OWN_INDEX" placeholder:"TENANT" help:"Ids of tenants with indices of their own; a change takes effect with the next rebuild (none)."`
 }
 
@@ -90,9 +90,10 @@ type apiFlags struct {
 	RetentionFloor time.Duration `name:"retention-floor" env:"AUDITLOG_RETENTION_FLOOR" default:"2160h" placeholder:"AGE" help:"Age below which nothing may be cleaned up (${default}, 90 days)."`
 	QueueEntries   int           `name:"queue-entries" env:"AUDITLOG_QUEUE_ENTRIES" default:"16384" placeholder:"N" help:"Entries that may wait to be appended before writes are answered 503 (${default})."`
 	QueueBytes     int           `name:"queue-bytes" env:"AUDITLOG_QUEUE_BYTES" default:"67108864" placeholder:"N" help:"The same in bytes (${default}, 64 MiB)."`
-	KeysRestored   bool          `name:"keys-restored" env:"AUDITLOG_KEYS_RESTORED" help:"The keyring was restored from a backup: start new key epochs, so that no key is used twice. Give it once, at the first start after the restore."`
-	BenchNull      bool          `name:"bench-null" hidden:"" help:"Adds the route that auditlog bench compares with."`
-	BenchAlone     bool          `name:"bench-no-group" hidden:"" help:"Commits every unit by itself, for auditlog bench to compare with."`
+	limitFlags     `embed:""`
+	KeysRestored   bool `name:"keys-restored" env:"AUDITLOG_KEYS_RESTORED" help:"The keyring was restored from a backup: start new key epochs, so that no key is used twice. Give it once, at the first start after the restore."`
+	BenchNull      bool `name:"bench-null" hidden:"" help:"Adds the route that auditlog bench compares with."`
+	BenchAlone     bool `name:"bench-no-group" hidden:"" help:"Commits every unit by itself, for auditlog bench to compare with."`
 	logFlags       `embed:""`
 }
 
@@ -101,7 +102,7 @@ func (f apiFlags) config() app.Config {
 	c.Addr, c.OpsAddr, c.Origins, c.RetentionFloor, c.Drain = f.Addr, f.OpsAddr, f.Origins, f.RetentionFloor, f.Drain
 	c.QueueEntries, c.QueueBytes = f.QueueEntries, f.QueueBytes
 	c.KeysRestored, c.BenchNull = f.KeysRestored, f.BenchNull
-	c.BenchAlone = f.BenchAlone
+	c.BenchAlone, c.Limits = f.BenchAlone, f.limits()
 	return c
 }
 

@@ -35,7 +35,7 @@ type SearchPart struct {
 	CAFile   string        // AUDITLOG_SEARCH_CA_FILE: authorities that sign the cluster's certificate; default the system's
 	SigV4    string        // AUDITLOG_SEARCH_SIGV4: "es" or "aoss" signs requests for the managed service
 	Replicas int           // AUDITLOG_SEARCH_REPLICAS of each index
-	Refresh  time.Duration // AUDITLOG_SEARCH_REFRESH: from an acknowledgement to its being found; default 1s
+	Refresh  time.Duration // AUDITLOG_SEARCH_REFRESH: least time between refreshes of the index; default 1s
 	Own      []string      // AUDITLOG_SEARCH_OWN_INDEX: ids of tenants with indices of their own
 }
 

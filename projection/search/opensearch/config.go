@@ -53,7 +53,7 @@ type Config struct {
 	Shards   int      // of each index; default 1
 	Requests Requests // bounds of what is sent
 
-	Refresh  time.Duration // from an acknowledgement to its refresh; default 1 s
+	Refresh  time.Duration // least time between two refreshes; default 1 s
 	Poll     time.Duration // how often marks that other processes set are looked for; default 250 ms
 	Scrub    time.Duration // how often removed words are cleared from files; default 1 min
 	ReadOnly bool          // this process asks and applies nothing: it refreshes and scrubs nothing

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"auditlog/eventstore"
+	"auditlog/internal/mutant"
 	"auditlog/projection"
 )
 
@@ -122,6 +123,11 @@ func (x *Index) applyLive(ctx context.Context, env projection.Envelope, again bo
 	}
 	if again {
 		applied = nil
+	}
+	if mutant.On == mutant.RangeBeforeEffect {
+		if err := x.cfg.State.Add(ctx, gen, env.Shard, whole); err != nil {
+			return err
+		}
 	}
 	if err := x.effect(ctx, gen, true, env, applied); err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"net/http"
+	"time"
 
 	"auditlog/eventstore"
 )
@@ -16,17 +17,19 @@ func (x *Index) kick() {
 	}
 }
 
-// refreshes makes what was applied visible, Refresh after it was asked for.
+// refreshes makes what was applied visible as soon as that is asked for, but no two begin within Refresh: under load each
+// gathers what came meanwhile, and on an idle service nobody waits for one.
 func (x *Index) refreshes(ctx context.Context) {
-	for {
+	for began := (time.Time{}); ; {
 		select {
 		case <-ctx.Done():
 			return
 		case <-x.dirty:
 		}
-		if wait(ctx, x.cfg.Refresh) != nil {
+		if wait(ctx, x.cfg.Refresh-time.Since(began)) != nil {
 			return
 		}
+		began = time.Now()
 		if err := x.refreshLive(ctx); err != nil && ctx.Err() == nil {
 			x.cfg.Log.WarnContext(ctx, "refresh of the search index failed, the next one goes on", "error", err)
 			x.kick()
