@@ -72,7 +72,7 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (_ *App, err error
 		}
 	}
 	if a.cfg.serves() {
-		if err := a.serve(); err != nil {
+		if err := a.serve(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -96,7 +96,7 @@ func (a *App) listen(ctx context.Context) (err error) {
 }
 
 // serve makes both sides and puts HTTP before them.
-func (a *App) serve() (err error) {
+func (a *App) serve(ctx context.Context) (err error) {
 	p := a.parts
 	if a.secret, err = a.cfg.SigningSecret(); err != nil {
 		return err
@@ -119,9 +119,17 @@ func (a *App) serve() (err error) {
 	live := feed.New(p.store, p.opener(), feed.Options{Log: a.log})
 	a.live.run("live feed", live.Run)
 	queries := query.New(p.store, p.opener(), p.search, p.stats, live, cursors, query.Options{})
+	rates, err := a.rates(ctx)
+	if err != nil {
+		return err
+	}
+	proxies, err := a.cfg.Limits.proxies()
+	if err != nil {
+		return named(setTrustedProxies, err)
+	}
 	a.server = httpapi.New(
-		httpapi.Deps{Commands: a.commands, Queries: queries, Tenants: p.store, Verifier: verifier, Log: a.log, Metrics: a.meters.registry},
-		httpapi.Config{Origins: a.cfg.Origins, BenchNull: a.cfg.BenchNull, Version: a.cfg.Version},
+		httpapi.Deps{Commands: a.commands, Queries: queries, Tenants: p.store, Verifier: verifier, Rates: rates, Log: a.log, Metrics: a.meters.registry},
+		httpapi.Config{Origins: a.cfg.Origins, InFlight: a.cfg.Limits.inFlight(), TrustedProxies: proxies, BenchNull: a.cfg.BenchNull, Version: a.cfg.Version},
 	)
 	a.serving.run("public listener", func(context.Context) error { return a.server.Serve(a.public) })
 	return nil

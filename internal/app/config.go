@@ -29,6 +29,8 @@ type Config struct {
 	QueueEntries   int           // AUDITLOG_QUEUE_ENTRIES: entries that may wait to be appended; default 16384
 	QueueBytes     int           // AUDITLOG_QUEUE_BYTES: the same in bytes; default 64 MiB
 
+	Limits Limits // of what comes in
+
 	KeysRestored bool // AUDITLOG_KEYS_RESTORED: the keyring came from a backup, so every tenant starts a new key epoch
 
 	Duty       Duty     // what this process does; default Both
@@ -107,7 +109,7 @@ func (c Config) withDefaults() Config {
 			*f.field = f.value
 		}
 	}
-	c.Parts = c.Parts.withDefaults(c.DataDir)
+	c.Parts, c.Limits = c.Parts.withDefaults(c.DataDir), c.Limits.withDefaults()
 	if c.RetentionFloor == 0 {
 		c.RetentionFloor = 90 * 24 * time.Hour
 	}
@@ -155,6 +157,7 @@ func (c Config) Validate() error {
 	if err := (httpapi.Config{Origins: c.Origins}).Validate(); err != nil {
 		complain(setOrigins, "%w", err)
 	}
+	c.Limits.complain(complain)
 	c.Parts.complain(complain)
 	c.complainAboutSharing(complain)
 	return errors.Join(all...)

@@ -22,11 +22,12 @@ func TestSecretsAreNotShown(t *testing.T) {
 }
 
 func TestValidateNamesEverySettingAtOnce(t *testing.T) {
-	err := Config{Addr: "x", OpsAddr: "127.0.0.1:70000", Parts: Parts{Store: "here", Keys: "mysql://x", Bus: "x", Search: SearchPart{Address: "x"}}, JWTSecret: "short", RetentionFloor: -1, Drain: -1, QueueEntries: -1, QueueBytes: -1, Origins: []string{"x"}}.Validate()
+	err := Config{Addr: "x", OpsAddr: "127.0.0.1:70000", Parts: Parts{Store: "here", Keys: "mysql://x", Bus: "x", Search: SearchPart{Address: "x"}}, JWTSecret: "short", RetentionFloor: -1, Drain: -1, QueueEntries: -1, Limits: Limits{Requests: -2, Tenants: []string{"x"}, Bodies: 1 << 30, TrustedProxies: []string{"10.0.0.0/33"}}, QueueBytes: -1, Origins: []string{"x"}}.Validate()
 	if err == nil {
 		t.Fatal("no complaint")
 	}
-	for _, setting := range []string{setAddr, setOps, setKeys, setSecret, setFloor, setDrain, setQueue, setBytes, setOrigins, setStore, setLifecycle, setBus, setSearch} {
+	for _, setting := range []string{setAddr, setOps, setKeys, setSecret, setFloor, setDrain, setQueue, setBytes, setOrigins, setStore, setLifecycle, setBus, setSearch,
+		"AUDITLOG_LIMIT_REQUESTS (--limit-requests)", "AUDITLOG_INFLIGHT_BODIES (--inflight-bodies)", setLimitTenants, setTrustedProxies} {
 		if !strings.Contains(err.Error(), setting+": ") {
 			t.Errorf("%s is not named in %v", setting, err)
 		}

@@ -34,6 +34,8 @@ type meters struct {
 	messages *prometheus.GaugeVec
 	oldest   *prometheus.GaugeVec
 	purged   prometheus.Counter
+	sharers  prometheus.Gauge
+	accounts *prometheus.CounterVec
 }
 
 func newMeters() *meters {
@@ -80,9 +82,15 @@ func newMeters() *meters {
 			Name: "auditlog_projection_lag_events", Help: "Events between a shard's head and the projection's cursor, at the last sweep.",
 		}, []string{"projection", "shard"}),
 		purged: prometheus.NewCounter(prometheus.CounterOpts{Name: "auditlog_purged_events_total", Help: "Events removed by retention."}),
+		sharers: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "auditlog_limit_processes", Help: "Processes that share rates with this one, itself included, when the database was asked last; 0 until then.",
+		}),
+		accounts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "auditlog_limit_settlements_total", Help: "Statements by which busy rates are shared, by result: done, failed.",
+		}, []string{"result"}),
 	}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		m.waited, m.refused, m.flushes, m.flushed, m.applied, m.failures, m.parked, m.swept, m.lag, m.sent, m.relaying, m.shards, m.poison, m.calls, m.messages, m.oldest, m.purged)
+		m.waited, m.refused, m.flushes, m.flushed, m.applied, m.failures, m.parked, m.swept, m.lag, m.sent, m.relaying, m.shards, m.poison, m.calls, m.messages, m.oldest, m.purged, m.sharers, m.accounts)
 	return m
 }
 
@@ -164,6 +172,16 @@ func (m *meters) queue(s sqs.State) {
 // poisoned counts what a bus set aside.
 func (m *meters) poisoned(_ context.Context, destination, _ string, _ []byte) {
 	m.poison.WithLabelValues(destination).Inc()
+}
+
+func (m *meters) sharing(processes int) { m.sharers.Set(float64(processes)) }
+
+func (m *meters) settled(_ int, err error) {
+	result := "done"
+	if err != nil {
+		result = "failed"
+	}
+	m.accounts.WithLabelValues(result).Inc()
 }
 
 func (m *meters) removed(events int) { m.purged.Add(float64(events)) }

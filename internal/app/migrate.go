@@ -8,6 +8,7 @@ import (
 	"net/url"
 
 	"auditlog/eventstore/timescale"
+	limitpg "auditlog/internal/limit/postgres"
 	keypg "auditlog/keyring/postgres"
 	"auditlog/projection/readmodel"
 	relaypg "auditlog/projection/relay/postgres"
@@ -63,6 +64,7 @@ func Migrate(ctx context.Context, cfg Parts, o Owners, said func(string)) error 
 		}},
 		{"relay", relaypg.Prepare},
 		{"search state", pgstate.Prepare},
+		{"rate limits", limitpg.Prepare},
 	} {
 		if err := part.prepare(ctx, owner, role); err != nil {
 			return named(setProjectionsOwner, fmt.Errorf("%s: %w", part.name, err))

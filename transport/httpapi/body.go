@@ -41,7 +41,7 @@ func giveBack(b *bytes.Buffer) {
 }
 
 // readBody reads the whole body of a route into buf and gives its media type. Errors: MediaType, TooLarge, Timeout,
-// Malformed (broken gzip, an empty body that is not optional).
+// Malformed (broken gzip, an empty body that is not optional), Overloaded (no room for it).
 func (s *Server) readBody(w http.ResponseWriter, r *request, buf *bytes.Buffer) (mediaType string, err error) {
 	b := r.route.body
 	if mediaType, err = bodyType(r.Header, b); err != nil {
@@ -60,9 +60,9 @@ func (s *Server) readBody(w http.ResponseWriter, r *request, buf *bytes.Buffer) 
 	}
 	body := http.MaxBytesReader(w, r.Body, limit)
 	if zipped {
-		err = unzip(body, buf, limit)
+		err = s.unzip(r, body, buf, limit)
 	} else {
-		err = slurp(body, buf, r.ContentLength)
+		err = s.fill(r, buf, body, r.ContentLength, limit)
 	}
 	if err != nil {
 		return "", bodyError(err)
@@ -95,21 +95,15 @@ func writeBy(w http.ResponseWriter, timeout time.Duration) {
 // bodyError gives a kind to what reading a body can end in: a client that breaks off, or sends broken chunks, has sent
 // something malformed.
 func bodyError(err error) error {
+	if l, ok := errors.AsType[*limited](err); ok {
+		return l
+	}
 	switch f := faultOf(err); {
 	case f.Kind == fault.Internal, f.Kind == fault.Unavailable:
 		return fault.Wrap(fault.Malformed, err, "the body could not be read to its end")
 	default:
 		return f
 	}
-}
-
-// slurp reads to the end. length is what the client announced, already within the limit; -1 when it did not.
-func slurp(body io.Reader, buf *bytes.Buffer, length int64) error {
-	if length > 0 {
-		buf.Grow(int(length) + bytes.MinRead) // room to notice the end without growing
-	}
-	_, err := buf.ReadFrom(body)
-	return err
 }
 
 // bodyType checks Content-Type: one of the route's types, in UTF-8 if it says anything about that.
@@ -164,13 +158,13 @@ func (c *counter) Read(p []byte) (int, error) {
 }
 
 // unzip decompresses at most limit bytes, and never more than maxRatio for one.
-func unzip(body io.Reader, buf *bytes.Buffer, limit int64) error {
+func (s *Server) unzip(r *request, body io.Reader, buf *bytes.Buffer, limit int64) error {
 	z := gunzips.Get().(*gzip.Reader)
 	defer gunzips.Put(z)
 	in := &counter{Reader: body}
 	err := z.Reset(in)
 	if err == nil {
-		_, err = buf.ReadFrom(io.LimitReader(z, limit+1))
+		err = s.fill(r, buf, io.LimitReader(z, limit+1), 0, limit+1)
 	}
 	var network *http.MaxBytesError
 	switch {

@@ -43,6 +43,9 @@ func (s *Server) postBulk(w http.ResponseWriter, r *request) error {
 			return err
 		}
 	}
+	if err := s.chargeEntries(r, sound(items)); err != nil {
+		return err
+	}
 	results, err := s.deps.Commands.Bulk(r.Context(), r.caller(), items, atomic)
 	if err != nil {
 		return bounded(err)
@@ -152,6 +155,16 @@ func allSound(items []command.BulkItem) error {
 		}
 	}
 	return bounded(fault.Of(broken))
+}
+
+// sound counts the items that go on to be stored.
+func sound(items []command.BulkItem) (n int) {
+	for i := range items {
+		if items[i].Problem == nil {
+			n++
+		}
+	}
+	return n
 }
 
 // bounded keeps the first of very many broken rules; the detail still counts all.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 	"net/url"
 	"time"
 
@@ -49,13 +50,14 @@ type Queries interface {
 	Replay(ctx context.Context, tenant eventstore.TenantID, after eventstore.Position, w io.Writer) (count int, next eventstore.Position, err error)
 }
 
-// Deps is what the server hands requests to. All but Metrics are required.
+// Deps is what the server hands requests to. All but Rates and Metrics are required.
 type Deps struct {
 	Commands Commands
 	Queries  Queries
 	Tenants  Tenants
 	Verifier auth.Verifier
 	Log      *slog.Logger
+	Rates    Rates                 // those that are nil do not limit
 	Metrics  prometheus.Registerer // nil: none are kept
 }
 
@@ -78,6 +80,11 @@ type Config struct {
 	IdleTimeout time.Duration
 	// HandlerTimeout bounds the work on a request from when its body is there, beside what it asks to wait for. Default 10 s.
 	HandlerTimeout time.Duration
+
+	// InFlight bounds what is in hand at once.
+	InFlight InFlight
+	// TrustedProxies may say by X-Forwarded-For whom they speak for. Default: nobody may.
+	TrustedProxies []netip.Prefix
 
 	// Stream bounds live streams.
 	Stream StreamConfig
@@ -117,6 +124,9 @@ func (c Config) withDefaults() Config {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	orDefault(&c.InFlight.Writes, 512)
+	orDefault(&c.InFlight.Reads, 128)
+	orDefault(&c.InFlight.Bodies, 64<<20)
 	s := &c.Stream
 	orDefault(&s.Heartbeat, 15*time.Second)
 	orDefault(&s.Ping, 30*time.Second)

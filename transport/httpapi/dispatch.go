@@ -18,9 +18,14 @@ func (s *Server) serve(rt *route) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r, err := s.admit(c, rt)
 		if err != nil {
-			return err
+			return unread(err, c.Request())
 		}
 		defer func() { r.stop() }()
+		if err := s.enter(r); err != nil {
+			s.leave(r)
+			return unread(err, r.Request)
+		}
+		defer s.leave(r)
 		if rt.body == nil {
 			s.startClock(c.Response(), r)
 		}
@@ -42,7 +47,7 @@ func (s *Server) startClock(w http.ResponseWriter, r *request) {
 	writeBy(w, timeout+s.cfg.WriteTimeout)
 }
 
-// admit checks credential, tenant, role, representation and parameters.
+// admit checks credential, tenant, role, rates, representation and parameters.
 func (s *Server) admit(c echo.Context, rt *route) (*request, error) {
 	if s.allow.literal[c.Request().URL.Path] != "" && strings.Contains(rt.path, ":") {
 		return nil, errMethod // e.g. GET /logs/bulk, which would be taken for an id
@@ -57,6 +62,9 @@ func (s *Server) admit(c echo.Context, rt *route) (*request, error) {
 		return nil, err
 	}
 	if err := s.authorize(r, pairs); err != nil {
+		return nil, err
+	}
+	if err := s.charge(r); err != nil {
 		return nil, err
 	}
 	if !rt.live {

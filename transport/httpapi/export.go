@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"auditlog/eventstore"
-	"auditlog/internal/fault"
 	"auditlog/query"
 )
 
@@ -28,7 +27,7 @@ func (e *exportSlots) take(tenant eventstore.TenantID) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.running[tenant] >= maxExports {
-		return &fault.Error{Kind: fault.RateLimited, Detail: "two exports of this tenant are running already", RetryAfter: 5 * time.Second}
+		return tooManyAtOnce("exports-at-once", "two exports of this tenant are running already", maxExports, 5*time.Second)
 	}
 	if e.running == nil {
 		e.running = map[eventstore.TenantID]int{}

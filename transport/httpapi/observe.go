@@ -74,6 +74,7 @@ func (s *Server) answerError(c echo.Context, id string, err error) (aborted bool
 	}
 	s.deps.Log.LogAttrs(c.Request().Context(), level, what,
 		slog.String("request_id", id), slog.String("problem", f.Kind.String()), slog.Any("error", err))
+	s.metrics.refuse(err)
 	w := c.Response()
 	if w.Committed {
 		return true
@@ -103,7 +104,8 @@ func (s *Server) log(c echo.Context, id string, start time.Time, aborted bool) {
 	}
 	s.deps.Log.LogAttrs(ctx, slog.LevelInfo, "request",
 		slog.String("method", method(r.Method)), slog.String("route", path), slog.Int("status", w.Status),
-		slog.Duration("duration", took), slog.Int64("bytes", size), slog.Bool("cut", aborted), slog.String("request_id", id))
+		slog.Duration("duration", took), slog.Int64("bytes", size), slog.Bool("cut", aborted), slog.String("request_id", id),
+		slog.String("client", s.client(r).String()))
 }
 
 // method is the request's method, or "other": it is the client's text.

@@ -226,6 +226,20 @@ func describeAnswer(a answer, types huma.Registry) *huma.Response {
 	return out
 }
 
+var retryHeader = headerDoc{"Retry-After", "seconds after which a retry may succeed"}
+
+// faultHeaders are what refusals of a status carry.
+var faultHeaders = map[int][]headerDoc{
+	http.StatusTooManyRequests: {
+		retryHeader,
+		{"RateLimit-Policy", "the quota that is used up, e.g. \"tenant-requests\";q=2000;w=2: so many within so many seconds"},
+		{"RateLimit", "what is left of it, and the seconds until more is: \"tenant-requests\";r=0;t=1"},
+		{"RateLimit-Limit", "the quota, for clients of older drafts of the same"}, {"RateLimit-Remaining", "what is left of it"},
+		{"RateLimit-Reset", "seconds until more is left"},
+	},
+	http.StatusServiceUnavailable: {retryHeader},
+}
+
 // describeFaults lists the problems by status, with their slugs.
 func describeFaults(op *huma.Operation, rt *route, types huma.Registry) {
 	kinds := append(slices.Clone(commonFaults), rt.faults...)
@@ -238,6 +252,9 @@ func describeFaults(op *huma.Operation, rt *route, types huma.Registry) {
 	if rt.body != nil {
 		kinds = append(kinds, bodyFaults...)
 	}
+	if rt.load != noLoad {
+		kinds = append(kinds, fault.RateLimited, fault.Overloaded)
+	}
 	slices.Sort(kinds)
 	for _, kind := range slices.Compact(kinds) {
 		status := strconv.Itoa(kindProblems[kind].status)
@@ -245,8 +262,7 @@ func describeFaults(op *huma.Operation, rt *route, types huma.Registry) {
 			known.Description += ", " + kind.String()
 			continue
 		}
-		op.Responses[status] = &huma.Response{Description: kind.String(), Content: map[string]*huma.MediaType{
-			"application/problem+json": {Schema: types.Schema(typeOf[problem](), true, "")},
-		}}
+		op.Responses[status] = describeAnswer(answer{doc: kind.String(), headers: faultHeaders[kindProblems[kind].status]}, types)
+		op.Responses[status].Content["application/problem+json"] = &huma.MediaType{Schema: types.Schema(typeOf[problem](), true, "")}
 	}
 }

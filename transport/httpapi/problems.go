@@ -138,7 +138,13 @@ func writeProblem(w http.ResponseWriter, requestID string, err error) int {
 	}
 	h := w.Header()
 	if kind.retry > 0 {
-		h.Set("Retry-After", strconv.Itoa(int((kind.retry+time.Second-1)/time.Second)))
+		h.Set("Retry-After", seconds(kind.retry))
+	}
+	if l, ok := errors.AsType[*limited](err); ok {
+		kind.hangUp = l.hangUp
+		if l.quota != nil {
+			writeQuota(h, l.quota, kind.retry)
+		}
 	}
 	if p.Status == http.StatusUnauthorized {
 		h.Set("WWW-Authenticate", "Bearer")

@@ -8,6 +8,7 @@ import (
 
 	"auditlog/eventstore"
 	"auditlog/internal/fault"
+	"auditlog/internal/limit"
 	"auditlog/transport/httpapi/auth"
 )
 
@@ -29,6 +30,7 @@ type route struct {
 	title  string
 	doc    string
 
+	load        load      // what a request counts as
 	who         auth.Role // any of them may
 	exportRight bool      // a reader also needs the right "export"
 	live        bool      // a stream: a one-time ticket stands for the credential, and the protocol chooses the form
@@ -78,6 +80,9 @@ type request struct {
 	args   args
 	entry  eventstore.EventID // of the path; zero when the path has none
 	route  *route
+
+	place, download *limit.Pool // where it has a place; nil: nowhere
+	held            int64       // bytes of the pool of bodies
 
 	ctx  context.Context // of the work on it; see startClock
 	stop context.CancelFunc

@@ -25,6 +25,8 @@ type Server struct {
 	tickets  *tickets
 	streams  *streams
 	exports  exportSlots
+	rates    Rates
+	slots    slots
 	metrics  *metrics
 	draining atomic.Bool
 }
@@ -37,8 +39,9 @@ func New(deps Deps, cfg Config) *Server {
 	cfg = cfg.withDefaults()
 	s := &Server{
 		deps: deps, cfg: cfg, table: routes(cfg), tickets: newTickets(cfg.Stream.TicketLife, cfg.Now),
-		streams: newStreams(cfg.Stream), metrics: newMetrics(deps.Metrics),
+		streams: newStreams(cfg.Stream), rates: deps.Rates, slots: newSlots(cfg.InFlight),
 	}
+	s.metrics = newMetrics(deps.Metrics, s.slots)
 	s.openapi = describe(s.table, cfg.Version)
 	s.echo = s.newEcho()
 	s.http = &http.Server{

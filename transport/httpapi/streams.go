@@ -39,18 +39,18 @@ func newStreams(cfg StreamConfig) *streams {
 func (s *streams) enter(ctx context.Context, user userKey) (context.Context, *streamSeat, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	refuse := func(detail string) (context.Context, *streamSeat, error) {
-		return nil, nil, &fault.Error{Kind: fault.RateLimited, Detail: detail, RetryAfter: 10 * time.Second}
+	refuse := func(of string, size int) (context.Context, *streamSeat, error) {
+		return nil, nil, tooManyAtOnce("streams-of-"+of, "too many streams of this "+of+" are open", size, 10*time.Second)
 	}
 	switch {
 	case s.closed:
 		return nil, nil, fault.New(fault.Unavailable, "this instance is shutting down")
 	case s.perUser[user] >= s.cfg.PerUser:
-		return refuse("too many streams of this user are open")
+		return refuse("user", s.cfg.PerUser)
 	case s.perTenant[user.tenant] >= s.cfg.PerTenant:
-		return refuse("too many streams of this tenant are open")
+		return refuse("tenant", s.cfg.PerTenant)
 	case len(s.cancels) >= s.cfg.PerProcess:
-		return refuse("too many streams are open")
+		return refuse("process", s.cfg.PerProcess)
 	}
 	seat := &streamSeat{user}
 	ctx, cancel := context.WithCancelCause(ctx)

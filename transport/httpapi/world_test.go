@@ -54,6 +54,7 @@ type world struct {
 	slog     *slog.Logger
 	verifier auth.Verifier
 	opener   entry.Opener
+	rates    httpapi.Rates
 
 	a, b eventstore.Tenant
 }
@@ -149,7 +150,7 @@ func (w *world) over(commands httpapi.Commands, queries httpapi.Queries, cfg htt
 	w.tb.Helper()
 	w.registry = prometheus.NewRegistry()
 	server := httpapi.New(httpapi.Deps{
-		Commands: commands, Queries: queries, Tenants: w.store, Verifier: w.verifier, Log: w.slog, Metrics: w.registry,
+		Commands: commands, Queries: queries, Tenants: w.store, Verifier: w.verifier, Log: w.slog, Metrics: w.registry, Rates: w.rates,
 	}, cfg)
 	listener := must(net.Listen("tcp", "127.0.0.1:0"))(w.tb)
 	ended := make(chan error, 1)
@@ -174,6 +175,13 @@ func (w *world) record() command.Receipt {
 		w.tb.Fatal(err)
 	}
 	return must(w.commands.Record(context.Background(), command.Caller{Tenant: w.a.ID, Sub: "svc", Roles: []string{"writer"}}, e))(w.tb)
+}
+
+// fullLanes is a write side whose lanes have no room.
+type fullLanes struct{ httpapi.Commands }
+
+func (fullLanes) Record(context.Context, command.Caller, *command.Entry) (command.Receipt, error) {
+	return command.Receipt{}, fmt.Errorf("append: %w", &fault.Error{Kind: fault.Overloaded, Detail: "the lane is full", RetryAfter: 6500 * time.Millisecond})
 }
 
 // suspended is a write side whose tenants are all inactive.
