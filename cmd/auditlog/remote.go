@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"auditlog/internal/client"
@@ -22,9 +24,23 @@ type remoteFlags struct {
 func (f remoteFlags) client(s streams) (*client.Client, error) {
 	c, err := client.New(f.URL, f.Token, client.Options{
 		Tenant: f.Tenant, Patience: f.Patience,
-		OnRetry: func(err error) { fmt.Fprintln(s.err, "auditlog: trying again:", oneLine(err)) },
+		OnRetry: retries(s.err),
 	})
 	return c, usage(err)
+}
+
+// retries tells why a request is sent again. What the server's rate holds back is told once: it comes every second, and
+// nothing is wrong.
+func retries(w io.Writer) func(error) {
+	var paced atomic.Bool
+	return func(err error) {
+		var p *client.Problem
+		if !errors.As(err, &p) || p.Status != http.StatusTooManyRequests {
+			fmt.Fprintln(w, "auditlog: trying again:", oneLine(err))
+		} else if paced.CompareAndSwap(false, true) {
+			fmt.Fprintln(w, "auditlog: going on at the rate that the server allows:", oneLine(err))
+		}
+	}
 }
 
 // output is where a fetched document goes: standard output, or a file that appears only when it is whole.
