@@ -27,6 +27,9 @@ type process struct {
 	began     time.Time
 }
 
+// unlimited switches the rates off, as the bars have it.
+var unlimited = []string{"--limit-requests=0", "--limit-entries=0", "--limit-searches=0", "--limit-stats=0", "--limit-exports=0"}
+
 // spawn starts a command of the program with listeners of its own. out takes what it prints.
 func spawn(ctx context.Context, binary string, env []string, out io.Writer, command string, args ...string) (*process, error) {
 	p := &process{tokens: map[string]string{}, exited: make(chan error, 1)}
@@ -39,7 +42,7 @@ func spawn(ctx context.Context, binary string, env []string, out io.Writer, comm
 		if p.addr, err = freeAddr(); err != nil {
 			return nil, err
 		}
-		args = append(args, "--addr", p.addr)
+		args = append(append(args, "--addr", p.addr), unlimited...)
 	}
 	p.cmd = exec.CommandContext(ctx, binary, args...)
 	p.cmd.Stdout, p.cmd.Stderr, p.cmd.Env = out, &p.errs, env
