@@ -51,7 +51,7 @@ func register() error {
 	}
 	v := at[sqlite3.Tsqlite3_vfs](ours)
 	*v = *at[sqlite3.Tsqlite3_vfs](system)
-	v.FpNext, v.FzName, v.FxOpen = 0, name, address(openFunc(open))
+	v.FpNext, v.FzName, v.FxOpen = 0, name, address[openFunc](open)
 	if rc := sqlite3.Xsqlite3_vfs_register(tls, ours, 1); rc != sqlite3.SQLITE_OK {
 		return errNoVFS
 	}
@@ -81,7 +81,7 @@ func table(tls *libc.TLS, of uintptr) uintptr {
 	ours := libc.Xmalloc(tls, libc.Tsize_t(unsafe.Sizeof(sqlite3.Tsqlite3_io_methods{})))
 	m := at[sqlite3.Tsqlite3_io_methods](ours)
 	*m = *at[sqlite3.Tsqlite3_io_methods](of)
-	m.FxWrite, m.FxSync, m.FxClose = address(writeFunc(write)), address(syncFunc(flush)), address(closeFunc(closeFile))
+	m.FxWrite, m.FxSync, m.FxClose = address[writeFunc](write), address[syncFunc](flush), address[closeFunc](closeFile)
 	tables[of], theirs[ours] = ours, of
 	return ours
 }
