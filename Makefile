@@ -5,13 +5,15 @@ BIN              := $(CURDIR)/bin
 DATA             ?= ./data
 FUZZTIME         ?= 20s
 FAULT_CYCLES     ?= 200
+SEEDS            ?= 10000
+FROM             ?= 1
 FAULT_ENTRIES    ?= 1000000
 
 # Starts the servers that the environment does not name, and ends them with the tests.
 WITH_SERVERS := scripts/with-servers.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help run up build test vet lint race short e2e proof fuzz bench fmt sample servers servers-down compose-env clean
+.PHONY: help run up build test vet lint race short e2e proof sim mutants fuzz bench fmt sample servers servers-down compose-env clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +48,12 @@ e2e: ## the end-to-end tests alone; AUDITLOG_SAMPLE names a file of real CloudTr
 proof: ## the fault tests in their long form: on each tier FAULT_CYCLES (200) kills while FAULT_ENTRIES (10^6) are acknowledged; some hours
 	CGO_ENABLED=0 AUDITLOG_FAULT_CYCLES=$(FAULT_CYCLES) AUDITLOG_FAULT_ENTRIES=$(FAULT_ENTRIES) $(WITH_SERVERS) \
 		go test -count=1 -timeout 12h -v ./test/faults/...
+
+sim: ## the write path in virtual time: SEEDS (10000) schedules of faults from seed FROM (1); a seed that fails replays
+	CGO_ENABLED=0 go test -count=1 -timeout 2h -v ./test/sim -run TestSchedules -seeds $(SEEDS) -from $(FROM)
+
+mutants: ## build each seeded bug and run ten times the test that must catch it
+	CGO_ENABLED=0 $(WITH_SERVERS) go test -count=1 -timeout 1h -v ./test/mutants -runs 10
 
 fuzz: ## each fuzz target for FUZZTIME (20s)
 	@for pkg in $$(grep -rl '^func Fuzz' --include='*_test.go' . | xargs -n1 dirname | sort -u); do \

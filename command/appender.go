@@ -8,6 +8,7 @@ import (
 
 	"auditlog/eventstore"
 	"auditlog/internal/fault"
+	"auditlog/internal/mutant"
 )
 
 // Log is all that an Appender asks of a store: eventstore.Store.Append, with its promises.
@@ -120,6 +121,16 @@ func (a *Appender) Submit(ctx context.Context, shard eventstore.Shard, u eventst
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
+	}
+	if half := len(u.Drafts) / 2; mutant.On == mutant.BulkSplit && half > 0 {
+		rest := u
+		u.Drafts, rest.Drafts = u.Drafts[:half], u.Drafts[half:]
+		first, err := a.Submit(ctx, shard, u)
+		if err != nil {
+			return nil, err
+		}
+		second, err := a.Submit(ctx, shard, rest)
+		return append(first, second...), err
 	}
 	t := a.ticket()
 	t.unit, t.bytes = u, sizeOf(u)

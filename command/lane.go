@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"auditlog/eventstore"
+	"auditlog/internal/mutant"
 )
 
 // lane is the way to one shard: what waits, and the flush in flight.
@@ -37,7 +38,7 @@ func (l *lane) submit(ctx context.Context, t *ticket) ([]eventstore.Outcome, err
 		l.lead(t)
 	default:
 		if mine, err := l.await(ctx, t); err != nil {
-			if mine {
+			if mine && mutant.On != mutant.WithdrawnStored {
 				l.a.release(t)
 			}
 			return nil, err
@@ -179,6 +180,9 @@ func (l *lane) withdraw(t *ticket) (retry time.Duration, ok bool) {
 		return 0, false
 	}
 	retry = l.pace.drains(l.queue.held, now.Sub(l.began))
+	if mutant.On == mutant.WithdrawnStored {
+		return retry, true
+	}
 	l.queue.withdraw(t)
 	l.a.room.leave(held{t.entries(), t.bytes})
 	return retry, true

@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"auditlog/eventstore"
+	"auditlog/internal/mutant"
 )
 
 // errKnownKey ends a first try: a draft's key is in the store, so keys must be looked up.
@@ -64,6 +65,9 @@ func (s *Store) try(w *writer, f eventstore.Flush, lookup bool) ([]eventstore.Ou
 			return err
 		}
 		outcomes = p.outcomes
+		if mutant.On == mutant.Bigserial {
+			s.given.Store(int64(p.shard))
+		}
 		if len(p.rows) == 0 && repeatable(outcomes) {
 			return errNothing
 		}
@@ -195,6 +199,9 @@ func (w *writer) insertAbouts() error {
 // insertKeys adds the keys of the stored drafts in the order of the table, where they meet in fewer pages.
 func (w *writer) insertKeys() error {
 	keyed := w.keyed[:0]
+	if mutant.On == mutant.NoDedup {
+		return nil
+	}
 	for i := range w.plan.rows {
 		if w.plan.rows[i].draft.Idempotency != nil {
 			keyed = append(keyed, &w.plan.rows[i])

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"auditlog/eventstore"
+	"auditlog/internal/mutant"
 )
 
 const (
@@ -198,6 +199,9 @@ func (s *Store) ShardHead(ctx context.Context, shard eventstore.Shard) (eventsto
 	err := s.read.shardHead.QueryRowContext(ctx).Scan(&h.Offset, &h.RecordedAt)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = nil
+	}
+	if mutant.On == mutant.Bigserial {
+		h.Offset = max(h.Offset, eventstore.Offset(s.given.Load()))
 	}
 	return h, translate("read the shard's head", err)
 }

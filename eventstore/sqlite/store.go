@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"auditlog/eventstore"
@@ -35,6 +36,8 @@ type Store struct {
 	w    *writer       // nil: opened by the next append
 
 	keeper keeper
+
+	given atomic.Int64 // offsets given to flushes, for mutant.Bigserial alone
 }
 
 var (

@@ -11,6 +11,7 @@ import (
 
 	"auditlog/eventstore"
 	"auditlog/internal/fault"
+	"auditlog/internal/mutant"
 )
 
 // keepFlushes is how many flushes can be answered again: far more than are ever in flight.
@@ -111,12 +112,15 @@ func (w *writer) clock(now time.Time) (eventstore.Micros, error) {
 // the writer knew of the log is forgotten, since after a failed commit it may differ.
 func (w *writer) inTx(f func() error) error {
 	ctx := context.Background()
+	if mutant.On == mutant.AckBeforeCommit {
+		_, _ = w.conn.ExecContext(ctx, "COMMIT") // of the append before
+	}
 	_, err := w.conn.ExecContext(ctx, "BEGIN IMMEDIATE")
 	if err != nil {
 		w.loaded, w.broken = false, true
 		return err
 	}
-	if err = f(); err == nil {
+	if err = f(); err == nil && (mutant.On != mutant.AckBeforeCommit || w.plan.outcomes == nil) {
 		_, err = w.conn.ExecContext(ctx, "COMMIT")
 	}
 	if err != nil {

@@ -33,11 +33,13 @@ func readersMissNothing(tb testing.TB, h Harness) {
 			})
 		})
 	}
+	var byHead []eventstore.Event
+	readers.Go(func() { byHead = b.followHead(writing) })
 	stored := b.write(tenants)
 	close(writing)
 	readers.Wait()
 	b.checkDense(tenants, len(stored)+len(tenants))
-	for _, got := range byOffset {
+	for _, got := range append(byOffset, byHead) {
 		if !equalLogs(got, b.shardLog(0)) {
 			b.Fatalf("a reader by offset saw %d events, not the final log", len(got))
 		}
@@ -78,6 +80,35 @@ func (b *bench) follow(writing <-chan struct{}, read func(last eventstore.Event)
 		case <-time.After(b.h.Patience):
 			b.Errorf("no append was told of")
 			return nil
+		}
+	}
+}
+
+// followHead reads up to the shard's head, again and again, until writing has ended: whoever sees a head can read all up to
+// it at once.
+func (b *bench) followHead(writing <-chan struct{}) (all []eventstore.Event) {
+	for ended := false; ; {
+		more := b.Appended(0)
+		head, err := b.ShardHead(b.ctx, 0)
+		for err == nil && eventstore.Offset(len(all)) < head.Offset {
+			var page []eventstore.Event
+			page, err = b.ReadShard(b.ctx, 0, eventstore.Offset(len(all)), 9)
+			if err == nil && (len(page) == 0 || page[0].Offset != eventstore.Offset(len(all))+1) {
+				b.Errorf("the head is %d, and no event follows offset %d", head.Offset, len(all))
+				return nil
+			}
+			all = append(all, page...)
+		}
+		if err != nil || ended {
+			if err != nil {
+				b.Errorf("read up to the head: %v", err)
+			}
+			return all
+		}
+		select {
+		case <-more:
+		case <-writing:
+			ended = true
 		}
 	}
 }

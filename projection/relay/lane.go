@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"auditlog/eventstore"
+	"auditlog/internal/mutant"
 	"auditlog/projection"
 )
 
@@ -63,6 +64,9 @@ func (l *lane) lingers(events int) bool {
 func (l *lane) publish(ctx context.Context, env projection.Envelope) {
 	start := time.Now()
 	env = l.wanted(env)
+	if mutant.On == mutant.CursorBeforePublish {
+		l.retry(ctx, "save relay cursor", func() error { return l.cursors.Save(ctx, l.shard, l.destination, l.epoch, env.To) })
+	}
 	l.retry(ctx, "publish to the bus", func() error { return l.bus.Publish(ctx, l.destination, env) })
 	if ctx.Err() != nil {
 		return
@@ -97,7 +101,9 @@ func (l *lane) retry(ctx context.Context, what string, f func() error) {
 		}
 		if errors.Is(err, ErrFenced) {
 			l.o.Log.WarnContext(ctx, "relay was fenced", "destination", l.destination, "shard", l.shard, "epoch", l.epoch)
-			l.end()
+			if mutant.On != mutant.FenceIgnored {
+				l.end()
+			}
 			return
 		}
 		l.o.Failed(l.destination, err)

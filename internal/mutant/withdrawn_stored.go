@@ -1,0 +1,6 @@
+//go:build mutant_withdrawn_stored
+
+package mutant
+
+// On is the seeded bug of this build.
+const On = WithdrawnStored
