@@ -29,6 +29,11 @@ var dicts = [...]*s2.Dict{
 	dictPrivate: s2.MakeDictManual(privateText, 0),
 }
 
+var blocks = [...]*blockDict{
+	dictPublic:  newBlockDict(publicText),
+	dictPrivate: newBlockDict(privateText),
+}
+
 // PackPublic appends the stored form of a public part to dst.
 func PackPublic(dst, plain []byte) []byte { return pack(dst, plain, dictPublic) }
 
@@ -42,6 +47,9 @@ func pack(dst, plain []byte, dict byte) []byte {
 		grown := make([]byte, start, start+need)
 		copy(grown, dst)
 		dst = grown
+	}
+	if len(plain) <= maxBlock {
+		return blocks[dict].appendBlock(append(dst, dict), plain)
 	}
 	room := dst[start+1 : start+need]
 	packed := dicts[dict].Encode(room[:0:len(room)], plain)

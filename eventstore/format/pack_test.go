@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/klauspost/compress/s2"
@@ -80,6 +81,52 @@ func TestPackRoundTrip(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Pieces of the dictionary, of what came before, and of noise: copies that begin and end everywhere, near and far.
+func TestPackRoundTripOfPieces(t *testing.T) {
+	for name, pack := range map[string]func(dst, plain []byte) []byte{"1-public": format.PackPublic, "2-private": format.PackPrivate} {
+		dict, err := os.ReadFile("dict/" + name + ".txt")
+		if err != nil {
+			t.Fatal(err)
+		}
+		rapid.Check(t, func(t *rapid.T) {
+			var plain []byte
+			for range rapid.IntRange(0, 60).Draw(t, "pieces") {
+				from := dict
+				switch rapid.IntRange(0, 3).Draw(t, "kind") {
+				case 0:
+					plain = append(plain, rapid.SliceOfN(rapid.Byte(), 0, 70).Draw(t, "noise")...)
+					continue
+				case 1:
+					from = plain
+				}
+				start := rapid.IntRange(0, len(from)).Draw(t, "start")
+				end := min(start+rapid.IntRange(0, 300).Draw(t, "length"), len(from))
+				if rapid.IntRange(0, 5).Draw(t, "tail") == 0 {
+					start, end = max(0, len(from)-rapid.IntRange(0, 20).Draw(t, "back")), len(from)
+				}
+				plain = append(plain, from[start:end]...)
+			}
+			got, err := format.Unpack(nil, pack(nil, plain))
+			if err != nil || !bytes.Equal(got, plain) {
+				t.Fatalf("%s: %q, %v", name, got, err)
+			}
+		})
+	}
+}
+
+// The packed files are what package s2 made: what is made here takes no more.
+func TestPackIsSmall(t *testing.T) {
+	for _, name := range []string{"full.public", "full.private", "least.public", "least.private"} {
+		pack := format.PackPublic
+		if strings.HasSuffix(name, "private") {
+			pack = format.PackPrivate
+		}
+		if got, most := len(pack(nil, read(t, name+".json"))), len(read(t, name+".packed")); got > most {
+			t.Errorf("%s: %d bytes, more than %d", name, got, most)
+		}
+	}
 }
 
 func TestUnpackRefuses(t *testing.T) {
