@@ -49,9 +49,8 @@ var (
 // entryReader reads one entry.
 type entryReader struct {
 	checker
+	*Entry
 	now      time.Time
-	public   format.Public
-	private  format.Private
 	action   bool // these members were there
 	actor    bool
 	resource bool
@@ -60,7 +59,7 @@ type entryReader struct {
 // ParseEntry reads an entry of the HTTP contract. base is the JSON pointer of n in the request ("" or "/entries/3"), by
 // which broken rules are named; all of them are returned, up to 64, and the entry is nil when there is any.
 func ParseEntry(n canon.Node, base string, d Defaults) (*Entry, []fault.Field) {
-	r := entryReader{checker: checker{base: base}, now: d.Now}
+	r := entryReader{checker: checker{base: base}, Entry: &Entry{base: base}, now: d.Now}
 	if n.Kind() != canon.Object {
 		r.fail(fault.Invalid, place{}, "must be an object")
 		return nil, r.fields
@@ -82,7 +81,8 @@ func ParseEntry(n canon.Node, base string, d Defaults) (*Entry, []fault.Field) {
 	if r.private.IdempotencyKey != "" && canonical == nil {
 		canonical = n.AppendCanonical(make([]byte, 0, len(n.Raw())))
 	}
-	return &Entry{public: r.public, private: r.private, base: base, canonical: canonical}, nil
+	r.canonical = canonical
+	return r.Entry, nil
 }
 
 func (r *entryReader) member(key []byte, v canon.Node) {

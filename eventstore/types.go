@@ -248,7 +248,25 @@ func (m Micros) Time() time.Time { return time.UnixMicro(int64(m)).UTC() }
 const timeLayout = "2006-01-02T15:04:05.000000Z"
 
 // String is RFC 3339 UTC with six digits.
-func (m Micros) String() string { return m.Time().Format(timeLayout) }
+func (m Micros) String() string { return string(m.AppendTo(make([]byte, 0, len(timeLayout)))) }
 
 // AppendTo appends String without allocation.
-func (m Micros) AppendTo(b []byte) []byte { return m.Time().AppendFormat(b, timeLayout) }
+func (m Micros) AppendTo(b []byte) []byte {
+	t := m.Time()
+	year, month, day := t.Date()
+	if year < 0 || year > 9999 {
+		return t.AppendFormat(b, timeLayout)
+	}
+	// Package time reads the layout anew for each time, which takes longer than all of this.
+	hour, minute, second := t.Clock()
+	b = append(appendPair(appendPair(b, year/100), year%100), '-')
+	b = append(appendPair(b, int(month)), '-')
+	b = append(appendPair(b, day), 'T')
+	b = append(appendPair(b, hour), ':')
+	b = append(appendPair(b, minute), ':')
+	b = append(appendPair(b, second), '.')
+	micro := t.Nanosecond() / 1000
+	return append(appendPair(appendPair(appendPair(b, micro/10_000), micro/100%100), micro%100), 'Z')
+}
+
+func appendPair(b []byte, n int) []byte { return append(b, byte('0'+n/10), byte('0'+n%10)) }

@@ -73,6 +73,17 @@ func TestMicros(t *testing.T) {
 	}
 }
 
+// Times are written digit by digit; package time is the oracle.
+func TestMicrosAreWrittenAsPackageTimeWritesThem(t *testing.T) {
+	const layout = "2006-01-02T15:04:05.000000Z"
+	from := time.Date(-2, 1, 1, 0, 0, 0, 0, time.UTC)
+	for at := from; at.Year() < 10_003; at = at.Add(1511*time.Hour + 59*time.Minute + 7*time.Second + 123_457*time.Microsecond) {
+		if got, want := eventstore.MicrosOf(at).String(), at.Format(layout); got != want {
+			t.Fatalf("%s, want %s", got, want)
+		}
+	}
+}
+
 func TestTextsDoNotAllocate(t *testing.T) {
 	b, id, m := make([]byte, 0, 64), eventstore.NewEventID(), eventstore.MicrosOf(time.Now())
 	if n := testing.AllocsPerRun(100, func() { b, _ = id.AppendText(b[:0]) }); n > 0 {
