@@ -13,11 +13,17 @@ import (
 	"auditlog/internal/pgdb"
 )
 
-// appendSQL stores a flush of drafts that need no look-up, in one statement. Nothing happens, and no row comes back, when
-// the clock is behind the head or the drafts may be those of a flush whose row is gone; a known key or flush id is a
-// unique violation. The steps take what they know from the step before, so they run in this order: the head's lock
-// first.
-const appendSQL = `
+// placesSQL gives a flush of drafts that need no look-up its places, and stores all of it but the events, which follow by
+// COPY in the same transaction; appendSQL stores them as well. Nothing happens, and no row comes back, when the clock is
+// behind the head or the drafts may be those of a flush whose row is gone; a known key or flush id is a unique violation.
+// The head's lock comes first, since all else takes what it knows from there; of the rest PostgreSQL runs the last first,
+// so that a known key or flush id is found before an event's id is.
+const (
+	placesSQL = takePlaces + keepPlaces
+	appendSQL = takePlaces + insertLog + keepPlaces
+)
+
+const takePlaces = `
 	WITH head AS (
 		UPDATE auditlog.shards s
 		SET "offset" = s."offset" + $2, flushes = s.flushes + 1,
@@ -33,33 +39,37 @@ const appendSQL = `
 		FROM head, unnest($6::integer[], $7::integer[], $8::integer[], $9::integer[]) AS n (tenant, count, first, last)
 		WHERE h.tenant = n.tenant
 		RETURNING h.tenant, h.position - n.count AS base, head.base + n.first AS first_offset, h.previous_at
-	), log AS (
-		INSERT INTO auditlog.events (recorded_at, "offset", position, tenant, key_epoch, key_index, shard, id, type, public, private)
-		SELECT head.recorded_at, head.base + d.nth, tenant.base + d.rank, d.tenant, d.epoch, d.index, $1, d.id, d.type, d.public, d.private
-		FROM unnest($10::integer[], $11::bigint[], $12::uuid[], $13::text[], $14::integer[], $15::integer[], $16::bytea[], $17::bytea[])
-			WITH ORDINALITY AS d (tenant, rank, id, type, epoch, index, public, private, nth)
-		JOIN tenant ON tenant.tenant = d.tenant
-		CROSS JOIN head
-	), keys AS (
+	)`
+
+const keepPlaces = `, keys AS (
 		INSERT INTO auditlog.idempotency (tenant, token, fingerprint, position, recorded_at)
 		SELECT k.tenant, k.token, k.fingerprint, tenant.base + k.rank, head.recorded_at
-		FROM unnest($18::integer[], $19::bigint[], $20::uuid[], $21::uuid[]) AS k (tenant, rank, token, fingerprint)
+		FROM unnest($10::integer[], $11::bigint[], $12::uuid[], $13::uuid[]) AS k (tenant, rank, token, fingerprint)
 		JOIN tenant ON tenant.tenant = k.tenant
 		CROSS JOIN head
 		ORDER BY k.tenant, k.token
 	), flush AS (
 		INSERT INTO auditlog.flushes (id, seq, recorded_at, shard)
-		SELECT $22, head.seq, head.recorded_at, $1 FROM head
+		SELECT $14, head.seq, head.recorded_at, $1 FROM head
 	), shard_mark AS (
 		INSERT INTO auditlog.shard_marks (shard, first, recorded_at)
 		SELECT $1, head.base + 1, head.recorded_at FROM head
-		WHERE date_bin($23, head.previous_at, 'epoch') IS DISTINCT FROM date_bin($23, head.recorded_at, 'epoch')
+		WHERE date_bin($15, head.previous_at, 'epoch') IS DISTINCT FROM date_bin($15, head.recorded_at, 'epoch')
 	), tenant_mark AS (
 		INSERT INTO auditlog.tenant_marks (tenant, first, "offset", recorded_at)
 		SELECT tenant.tenant, tenant.base + 1, tenant.first_offset, head.recorded_at FROM tenant CROSS JOIN head
-		WHERE date_bin($23, tenant.previous_at, 'epoch') IS DISTINCT FROM date_bin($23, head.recorded_at, 'epoch')
+		WHERE date_bin($15, tenant.previous_at, 'epoch') IS DISTINCT FROM date_bin($15, head.recorded_at, 'epoch')
 	)
-	SELECT tenant.tenant, tenant.base, head.recorded_at, head.seq FROM tenant CROSS JOIN head`
+	SELECT tenant.tenant, tenant.base, head.base, head.recorded_at, head.seq FROM tenant CROSS JOIN head`
+
+const insertLog = `, log AS (
+		INSERT INTO auditlog.events (recorded_at, "offset", position, tenant, key_epoch, key_index, shard, id, type, public, private)
+		SELECT head.recorded_at, head.base + d.nth, tenant.base + d.rank, d.tenant, d.epoch, d.index, $1, d.id, d.type, d.public, d.private
+		FROM unnest($16::integer[], $17::bigint[], $18::uuid[], $19::text[], $20::integer[], $21::integer[], $22::bytea[], $23::bytea[])
+			WITH ORDINALITY AS d (tenant, rank, id, type, epoch, index, public, private, nth)
+		JOIN tenant ON tenant.tenant = d.tenant
+		CROSS JOIN head
+	)`
 
 // A flush is kept for this many flushes of its shard, and pruneEvery tells how often older ones leave.
 const (
@@ -124,19 +134,19 @@ func (b *base) withPartition(ctx context.Context, shard eventstore.Shard, f func
 // share is what a flush holds of one tenant.
 type share struct{ count, first, last int32 }
 
-// fast tries the one statement; done is false when it cannot decide the flush.
-func (s *Store) fast(ctx context.Context, f eventstore.Flush) (outcomes []eventstore.Outcome, done bool, err error) {
-	shares := map[int32]share{}
-	total := 0
-	for i := range f.Units {
-		total += len(f.Units[i].Drafts)
-	}
-	if total == 0 {
-		return nil, false, nil
-	}
-	cols := newColumns(total)
-	oldest := forever
-	nth := int32(0)
+// simple is a flush of drafts that need no look-up but that of their keys.
+type simple struct {
+	flush  *eventstore.Flush
+	nos    []int32 // surrogates of the units' tenants
+	shares map[int32]share
+	total  int
+	oldest time.Time // that an id was made
+	keys   keyColumns
+}
+
+// simple looks at a flush; false when it takes more than places and keys to decide it.
+func (s *Store) simple(ctx context.Context, f *eventstore.Flush) (*simple, bool, error) {
+	p := &simple{flush: f, nos: make([]int32, len(f.Units)), shares: make(map[int32]share, 1), oldest: forever, keys: newKeyColumns()}
 	for i := range f.Units {
 		u := &f.Units[i]
 		t, err := s.tenant(ctx, u.Tenant)
@@ -146,38 +156,78 @@ func (s *Store) fast(ctx context.Context, f eventstore.Flush) (outcomes []events
 		if err != nil {
 			return nil, false, err
 		}
-		sh := shares[t.no]
+		p.nos[i] = t.no
+		sh := p.shares[t.no]
 		for j := range u.Drafts {
 			d := &u.Drafts[j]
 			if isAbout(d) || !d.EntryID.IsZero() {
 				return nil, false, nil
 			}
-			nth++
+			p.total++
 			sh.count++
 			if sh.first == 0 {
-				sh.first = nth
+				sh.first = int32(p.total)
 			}
-			sh.last = nth
-			if made := madeAt(d.ID); made.Before(oldest) {
-				oldest = made
+			sh.last = int32(p.total)
+			if made := madeAt(d.ID); made.Before(p.oldest) {
+				p.oldest = made
 			}
-			cols.add(t.no, int64(sh.count), d)
+			if d.Idempotency != nil {
+				p.keys.add(t.no, int64(sh.count), d.Idempotency)
+			}
 		}
 		if sh.count > 0 {
-			shares[t.no] = sh
+			p.shares[t.no] = sh
 		}
 	}
-	bases, at, err := s.sendFast(ctx, f, cols, shares, oldest)
-	if err != nil || bases == nil {
+	return p, p.total > 0, nil
+}
+
+// each calls do for every draft in order, with its tenant and its rank among the tenant's, from 1.
+func (p *simple) each(do func(no int32, rank int64, d *eventstore.Draft)) {
+	ranks := make(map[int32]int64, len(p.shares))
+	for i := range p.flush.Units {
+		drafts := p.flush.Units[i].Drafts
+		rank := ranks[p.nos[i]]
+		for j := range drafts {
+			rank++
+			do(p.nos[i], rank, &drafts[j])
+		}
+		ranks[p.nos[i]] = rank
+	}
+}
+
+// places is what a flush was given: for each tenant the position that its drafts come after, and the shard's offset.
+type places struct {
+	bases  map[int32]int64
+	offset int64
+	at     time.Time
+	seq    int64
+}
+
+// fast appends without looking at what is stored; done is false when that cannot decide the flush.
+func (s *Store) fast(ctx context.Context, f eventstore.Flush) (outcomes []eventstore.Outcome, done bool, err error) {
+	p, ok, err := s.simple(ctx, &f)
+	if err != nil || !ok {
 		return nil, false, err
 	}
-	outcomes = make([]eventstore.Outcome, total)
-	for i := range outcomes {
-		outcomes[i] = eventstore.Outcome{
-			Status: eventstore.Stored, ID: cols.ids[i], RecordedAt: at,
-			Position: eventstore.Position(bases[cols.tenants[i]] + cols.positions[i]),
-		}
+	send := s.sendFast
+	if p.total >= s.copyFrom {
+		send = s.sendCopy
 	}
+	got, err := send(ctx, p)
+	if needsLook(err) || err == nil && len(got.bases) == 0 {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	outcomes, at := make([]eventstore.Outcome, 0, p.total), eventstore.MicrosOf(got.at)
+	p.each(func(no int32, rank int64, d *eventstore.Draft) {
+		outcomes = append(outcomes, eventstore.Outcome{
+			Status: eventstore.Stored, ID: d.ID, RecordedAt: at, Position: eventstore.Position(got.bases[no] + rank),
+		})
+	})
 	return outcomes, true, nil
 }
 
@@ -185,43 +235,57 @@ func (s *Store) fast(ctx context.Context, f eventstore.Flush) (outcomes []events
 // what was pruned.
 const pruneSlack = time.Minute
 
-// sendFast gives the positions that the tenants' drafts come after; none when the statement could not decide.
-func (s *Store) sendFast(ctx context.Context, f eventstore.Flush, c *columns, shares map[int32]share, oldest time.Time) (map[int32]int64, eventstore.Micros, error) {
+// args are the parameters of placesSQL, and the first ones of appendSQL.
+func (s *Store) args(p *simple, more int) []any {
+	var tenants, counts, firsts, lasts flat[int32]
+	for no, sh := range p.shares {
+		tenants, counts, firsts, lasts = append(tenants, no), append(counts, sh.count), append(firsts, sh.first), append(lasts, sh.last)
+	}
+	return append(make([]any, 0, 15+more),
+		p.flush.Shard, int64(p.total), s.at(), eventstore.MaxClockLead, p.oldest.Add(-pruneSlack),
+		tenants, counts, firsts, lasts,
+		p.keys.tenants, p.keys.places, p.keys.tokens, p.keys.fingerprints,
+		[16]byte(p.flush.ID), s.span)
+}
+
+// scan reads the places that a flush was given; none when the statement could not decide.
+func (p *simple) scan(rows pgx.Rows) (got places, err error) {
+	got.bases = make(map[int32]int64, len(p.shares))
+	var no int32
+	var base int64
+	_, err = pgx.ForEachRow(rows, []any{&no, &base, &got.offset, &got.at, &got.seq}, func() error {
+		got.bases[no] = base
+		return nil
+	})
+	return got, err
+}
+
+// sendFast sends a flush as one statement: one round trip, which is what counts for few drafts.
+func (s *Store) sendFast(ctx context.Context, p *simple) (got places, err error) {
+	c := newColumns(p.total)
+	p.each(c.add)
 	conn, err := s.hot.Acquire(ctx)
 	if err != nil {
-		return nil, 0, err
+		return got, err
 	}
 	defer conn.Release()
 	ctx, cancel := begun(ctx)
 	defer cancel()
-	var tenants, counts, firsts, lasts flat[int32]
-	for no, sh := range shares {
-		tenants, counts, firsts, lasts = append(tenants, no), append(counts, sh.count), append(firsts, sh.first), append(lasts, sh.last)
-	}
-	rows, err := conn.Query(ctx, appendSQL,
-		f.Shard, int64(len(c.ids)), s.at(), eventstore.MaxClockLead, oldest.Add(-pruneSlack),
-		tenants, counts, firsts, lasts,
-		c.tenants, c.positions, c.ids, c.types, c.epochs, c.indexes, c.publics, c.privates,
-		c.keyTenants, c.keyPlaces, c.tokens, c.fingerprint,
-		[16]byte(f.ID), s.span)
+	rows, err := conn.Query(ctx, appendSQL, append(s.args(p, 8), c.tenants, c.positions, c.ids, c.types, c.epochs, c.indexes, c.publics, c.privates)...)
 	if err != nil {
-		return nil, 0, err
+		return got, err
 	}
-	var no int32
-	var base, seq int64
-	var at time.Time
-	bases := make(map[int32]int64, len(shares))
-	_, err = pgx.ForEachRow(rows, []any{&no, &base, &at, &seq}, func() error {
-		bases[no] = base
-		return nil
-	})
-	if needsLook(err) || err == nil && len(bases) == 0 {
-		return nil, 0, nil
+	if got, err = p.scan(rows); err == nil && got.seq > 0 {
+		s.pruneAt(ctx, conn, p.flush.Shard, got.seq)
 	}
-	if err == nil && seq%pruneEvery == 0 {
-		s.prune(ctx, conn, f.Shard, seq-keepFlushes)
+	return got, err
+}
+
+// pruneAt removes old flushes now and then.
+func (s *Store) pruneAt(ctx context.Context, q querier, shard eventstore.Shard, seq int64) {
+	if seq%pruneEvery == 0 {
+		s.prune(ctx, q, shard, seq-keepFlushes)
 	}
-	return bases, eventstore.MicrosOf(at), err
 }
 
 // needsLook tells the refusals that a look at keys and flushes explains.

@@ -12,19 +12,32 @@ type flat[T any] = pgtype.FlatArray[T]
 // columns are the drafts of a flush by column, for unnest. What a position is depends on the statement: a tenant's rank
 // within the flush, from 1, or the position itself.
 type columns struct {
-	tenants     flat[int32]
-	positions   flat[int64]
-	ids         flat[[16]byte]
-	entries     flat[pgtype.UUID]
-	types       flat[string]
-	epochs      flat[int32]
-	indexes     flat[int32]
-	publics     flat[[]byte]
-	privates    flat[[]byte]
-	keyTenants  flat[int32]
-	keyPlaces   flat[int64]
-	tokens      flat[[16]byte]
-	fingerprint flat[[16]byte]
+	tenants   flat[int32]
+	positions flat[int64]
+	ids       flat[[16]byte]
+	entries   flat[pgtype.UUID]
+	types     flat[string]
+	epochs    flat[int32]
+	indexes   flat[int32]
+	publics   flat[[]byte]
+	privates  flat[[]byte]
+}
+
+// keyColumns are the idempotency keys of a flush by column, with places as in columns.
+type keyColumns struct {
+	tenants      flat[int32]
+	places       flat[int64]
+	tokens       flat[[16]byte]
+	fingerprints flat[[16]byte]
+}
+
+func newKeyColumns() keyColumns {
+	return keyColumns{flat[int32]{}, flat[int64]{}, flat[[16]byte]{}, flat[[16]byte]{}} // empty arrays, not NULL
+}
+
+func (c *keyColumns) add(tenant int32, place int64, k *eventstore.Idempotency) {
+	c.tenants, c.places = append(c.tenants, tenant), append(c.places, place)
+	c.tokens, c.fingerprints = append(c.tokens, half(k.Token)), append(c.fingerprints, half(k.Fingerprint))
 }
 
 func newColumns(n int) *columns {
@@ -32,7 +45,6 @@ func newColumns(n int) *columns {
 		tenants: make(flat[int32], 0, n), positions: make(flat[int64], 0, n), ids: make(flat[[16]byte], 0, n),
 		entries: make(flat[pgtype.UUID], 0, n), types: make(flat[string], 0, n), epochs: make(flat[int32], 0, n),
 		indexes: make(flat[int32], 0, n), publics: make(flat[[]byte], 0, n), privates: make(flat[[]byte], 0, n),
-		keyTenants: flat[int32]{}, keyPlaces: flat[int64]{}, tokens: flat[[16]byte]{}, fingerprint: flat[[16]byte]{},
 	}
 }
 
@@ -49,10 +61,6 @@ func (c *columns) add(tenant int32, position int64, d *eventstore.Draft) {
 		private = nil // NULL
 	}
 	c.publics, c.privates = append(c.publics, public), append(c.privates, private)
-	if k := d.Idempotency; k != nil {
-		c.keyTenants, c.keyPlaces = append(c.keyTenants, tenant), append(c.keyPlaces, position)
-		c.tokens, c.fingerprint = append(c.tokens, half(k.Token)), append(c.fingerprint, half(k.Fingerprint))
-	}
 }
 
 // half is what is stored of a keyed hash: 128 bits of it.

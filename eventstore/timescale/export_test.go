@@ -91,6 +91,9 @@ func init() { tracer = noting{} }
 // HeadSQL is what Head asks.
 const HeadSQL = headSQL
 
+// CopyFrom makes flushes of so many drafts, or more, go by COPY.
+func (s *Store) CopyFrom(drafts int) { s.copyFrom = drafts }
+
 // Prune removes all flushes but the newest so many, as appends do by and by.
 func (s *Store) Prune(tb testing.TB, shard eventstore.Shard, keep int64) {
 	tb.Helper()

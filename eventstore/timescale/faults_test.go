@@ -21,6 +21,7 @@ func TestBackendsDieUnderLoad(t *testing.T) {
 	eachTier(t, func(t *testing.T, tier timescale.Tier) {
 		w := newWorld(t, timescale.Layout{Tier: tier, Shards: 4})
 		stores := []*timescale.Store{w.open(t, timescale.Config{}), w.open(t, timescale.Config{})}
+		stores[1].CopyFrom(1)
 		var tenants []eventstore.Tenant
 		for range 8 {
 			tenants = append(tenants, newTenant(t, stores[0]))
@@ -112,6 +113,7 @@ func TestPostmasterDiesUnderLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := w.open(t, timescale.Config{})
+	s.CopyFrom(5)
 	tenant := newTenant(t, s)
 	var mu sync.Mutex
 	told := map[string]eventstore.EventID{}
@@ -120,13 +122,13 @@ func TestPostmasterDiesUnderLoad(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
-			for {
+			for n := 0; ; n++ {
 				select {
 				case <-stop:
 					return
 				default:
 				}
-				f := flushOf(tenant, drafts(5, 200)...)
+				f := flushOf(tenant, drafts(1+n%8, 200)...)
 				got, err := s.Append(t.Context(), f)
 				for fault.Is(err, fault.Unavailable) {
 					refused.Add(1)

@@ -187,12 +187,15 @@ func (b *base) storeRows(ctx context.Context, tx pgx.Tx, shard eventstore.Shard,
 			firsts, firstOffs = append(firsts, int64(h.first)), append(firstOffs, int64(h.firstOff))
 		}
 	}
-	c, at := newColumns(len(p.rows)), p.at.Time()
+	c, keys, at := newColumns(len(p.rows)), newKeyColumns(), p.at.Time()
 	rowOffsets := make(flat[int64], 0, len(p.rows))
 	var a abouts
 	for i := range p.rows {
 		r := &p.rows[i]
 		c.add(r.tenant, int64(r.position), r.draft)
+		if r.draft.Idempotency != nil {
+			keys.add(r.tenant, int64(r.position), r.draft.Idempotency)
+		}
 		rowOffsets = append(rowOffsets, int64(r.offset))
 		if isAbout(r.draft) {
 			a.add(r)
@@ -201,7 +204,7 @@ func (b *base) storeRows(ctx context.Context, tx pgx.Tx, shard eventstore.Shard,
 	err = tx.QueryRow(ctx, planSQL,
 		shard, p.shard, at, tenants, positions, offsets, firsts, firstOffs,
 		c.tenants, rowOffsets, c.positions, c.ids, c.entries, c.types, c.epochs, c.indexes, c.publics, c.privates,
-		c.keyTenants, c.keyPlaces, c.tokens, c.fingerprint,
+		keys.tenants, keys.places, keys.tokens, keys.fingerprints,
 		a.tenants, a.entries, a.positions, a.ids, a.erasures,
 		p.rows[0].offset, b.span).Scan(&seq)
 	return seq, err

@@ -103,9 +103,11 @@ func (b *base) ensurePartition(ctx context.Context, at time.Time) error {
 // Store is the event store on one database, as the service's role.
 type Store struct {
 	*base
-	hot  *pgxpool.Pool // for the append statement alone, whose plan is kept
+	hot  *pgxpool.Pool // for appends alone, whose statements' plans are kept
 	wake *wakes
 	once sync.Once
+
+	copyFrom int // number of drafts
 }
 
 var _ eventstore.Store = (*Store)(nil)
@@ -123,7 +125,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	}
 	hot, err := pgdb.Open(ctx, c.Address, pgdb.Options{MaxConns: appends, StatementTimeout: c.StatementTimeout})
 	if err == nil {
-		s := &Store{base: b, hot: hot}
+		s := &Store{base: b, hot: hot, copyFrom: copyFrom}
 		if err = s.prepareAhead(ctx); err == nil {
 			s.wake = startWakes(s, c.Address)
 			return s, nil

@@ -15,7 +15,14 @@ import (
 func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
 
 func TestPromises(t *testing.T) {
-	eachTier(t, func(t *testing.T, tier timescale.Tier) { storetest.Run(t, harness(tier)) })
+	eachTier(t, func(t *testing.T, tier timescale.Tier) { storetest.Run(t, harness(tier, func(*timescale.Store) {})) })
+}
+
+// Large flushes go by COPY; what the suite appends is small.
+func TestPromisesByCopy(t *testing.T) {
+	eachTier(t, func(t *testing.T, tier timescale.Tier) {
+		storetest.Run(t, harness(tier, func(s *timescale.Store) { s.CopyFrom(1) }))
+	})
 }
 
 // world is a migrated database with the addresses of its roles.
@@ -65,12 +72,13 @@ func (w world) openLifecycle(tb testing.TB, now func() time.Time) *timescale.Lif
 }
 
 // harness gives each case a database of its own, with one shard: the cases look at shard 0.
-func harness(tier timescale.Tier) storetest.Harness {
+func harness(tier timescale.Tier, tune func(*timescale.Store)) storetest.Harness {
 	var mu sync.Mutex
 	worlds := map[eventstore.Store]world{}
 	lives := map[eventstore.Store]*timescale.Lifecycle{}
 	open := func(tb testing.TB, w world, now func() time.Time) eventstore.Store {
 		s, l := w.open(tb, timescale.Config{Now: now}), w.openLifecycle(tb, now)
+		tune(s)
 		mu.Lock()
 		defer mu.Unlock()
 		worlds[s], lives[s] = w, l
