@@ -2,7 +2,9 @@ package httpapi
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 
@@ -50,10 +52,18 @@ func (s *Server) postBulk(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return bounded(err)
 	}
+	buf.Reset() // the entries have copies of all they need
+	status, answer := http.StatusCreated, buf.AvailableBuffer()
 	if atomic {
-		return writeJSON(w, http.StatusCreated, viewBulk(results))
+		answer = appendBulk(answer, results)
+	} else {
+		status = http.StatusMultiStatus
+		if answer, err = appendPartial(answer, results); err != nil {
+			return err
+		}
 	}
-	return writeJSON(w, http.StatusMultiStatus, viewPartial(results))
+	writeBytes(w, status, answer)
+	return nil
 }
 
 const ndjsonType = "application/x-ndjson"
@@ -178,24 +188,43 @@ func bounded(err error) error {
 	return err
 }
 
-func viewBulk(results []command.BulkResult) bulkView {
-	v := bulkView{Items: make([]bulkItemView, len(results))}
+// appendBulk appends the JSON of a bulkView.
+func appendBulk(b []byte, results []command.BulkResult) []byte {
+	b = append(b, `{"items":[`...)
 	for i := range results {
-		v.Items[i] = bulkItemView{ID: results[i].ID.String(), Position: int64(results[i].Position), Replayed: results[i].Replayed}
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, '{')
+		b = append(appendStored(b, &results[i]), '}')
 	}
-	return v
+	return append(b, `]}`...)
 }
 
-func viewPartial(results []command.BulkResult) partialView {
-	v := partialView{Items: make([]partialItemView, len(results))}
+// appendPartial appends the JSON of a partialView.
+func appendPartial(b []byte, results []command.BulkResult) ([]byte, error) {
+	b = append(b, `{"items":[`...)
 	for i := range results {
+		if i > 0 {
+			b = append(b, ',')
+		}
 		r := &results[i]
-		if r.Problem != nil {
-			p, _, _ := answerTo(r.Problem)
-			v.Items[i] = partialItemView{Status: p.Status, Problem: &p}
+		if r.Problem == nil {
+			b = append(appendStored(append(b, `{"status":201,`...), r), '}')
 			continue
 		}
-		v.Items[i] = partialItemView{Status: http.StatusCreated, ID: r.ID.String(), Position: int64(r.Position), Replayed: &r.Replayed}
+		p, _, _ := answerTo(r.Problem)
+		item, err := json.Marshal(partialItemView{Status: p.Status, Problem: &p})
+		if err != nil {
+			return nil, fmt.Errorf("encode an answer: %w", err)
+		}
+		b = append(b, item...)
 	}
-	return v
+	return append(b, `]}`...), nil
+}
+
+func appendStored(b []byte, r *command.BulkResult) []byte {
+	b, _ = r.ID.AppendText(append(b, `"id":"`...))
+	b = strconv.AppendInt(append(b, `","position":`...), int64(r.Position), 10)
+	return strconv.AppendBool(append(b, `,"replayed":`...), r.Replayed)
 }
