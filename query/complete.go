@@ -91,6 +91,5 @@ func (q *Queries) visible(ctx context.Context, tenant eventstore.TenantID, shard
 	if err != nil {
 		return CompleteTo{}, err
 	}
-	position, at, err := q.store.PositionAt(ctx, tenant, offset)
-	return CompleteTo{Position: position, RecordedAt: at}, err
+	return q.places.at(ctx, q.store, tenant, offset)
 }

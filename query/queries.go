@@ -61,6 +61,7 @@ type Queries struct {
 	rollups Rollups
 	feed    Feed
 	cursors *cursor.Codec
+	places  places
 	o       Options
 }
 

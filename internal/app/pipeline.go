@@ -30,6 +30,10 @@ type pipeline struct {
 // settleOnQueues is how long a gap is left to a bus between processes, where messages wait for a free worker.
 const settleOnQueues = 3 * time.Second
 
+// lingerForQueues is how long a shard gathers events for its next messages, which cost by their number. Whoever looks for
+// an entry waits longer for a refresh of the index, and streams do not wait for queues.
+const lingerForQueues = 100 * time.Millisecond
+
 // watchPeriod is how often the state of the queues is taken into the metrics.
 const watchPeriod = 15 * time.Second
 
@@ -41,8 +45,9 @@ func startPipeline(ctx context.Context, parts *parts, cfg Config, log *slog.Logg
 	if p.bus, err = openBus(ctx, parts.store, cfg.Parts, m, log); err != nil {
 		return nil, err
 	}
+	linger := time.Duration(0)
 	if queues, ok := p.bus.(*sqs.Bus); ok {
-		o.Settle = settleOnQueues
+		o.Settle, linger = settleOnQueues, lingerForQueues
 		p.queues = func(ctx context.Context) error { return pingAll(ctx, queues, cfg.applied()) }
 		p.workers.run("queue metrics", func(ctx context.Context) error {
 			queues.Watch(ctx, watchPeriod, cfg.applied(), m.queue)
@@ -65,7 +70,7 @@ func startPipeline(ctx context.Context, parts *parts, cfg Config, log *slog.Logg
 		}
 	}
 	r := relay.New(parts.store, p.bus, parts.relay, Projections, relay.Options{
-		Log: log, Lease: parts.lease, Wants: map[string]func(eventstore.Type) bool{"forget": forget.Wants}, Published: m.published, Failed: m.publishFailed, Held: m.held, Lag: m.relayLag,
+		Log: log, Lease: parts.lease, Linger: linger, Wants: map[string]func(eventstore.Type) bool{"forget": forget.Wants}, Published: m.published, Failed: m.publishFailed, Held: m.held, Lag: m.relayLag,
 	})
 	p.relay.run("relay", r.Run)
 	return p, nil

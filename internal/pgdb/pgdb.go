@@ -81,6 +81,7 @@ func configure(cfg *pgx.ConnConfig, o Options) {
 	p["idle_in_transaction_session_timeout"] = millis(idleInTx)
 	p["search_path"] = ""
 	p["timezone"] = "UTC"
+	p["jit"] = "off" // every statement is short: compiling it takes longer
 	if p["application_name"] == "" {
 		p["application_name"] = "auditlog"
 	}

@@ -38,6 +38,13 @@ const (
 	alone   = 10 * time.Minute // what rebuilds do
 )
 
+// writerParams: whatever writers read they find by an index, few rows at a time. A plan that was made while a table was small
+// would scan it for as long as the connection lives.
+var writerParams = map[string]string{
+	"synchronous_commit": "off", "idle_in_transaction_session_timeout": "60000",
+	"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off",
+}
+
 // Open opens the tables; o is for files. On PostgreSQL a commit is not waited for until it is on disk: effect and range
 // are lost together in a crash of the server, and the sweeper brings both back.
 func (p Place) Open(ctx context.Context, o sqlitedb.Options) (*DB, error) {
@@ -57,7 +64,7 @@ func (p Place) Open(ctx context.Context, o sqlitedb.Options) (*DB, error) {
 	}
 	write, err := pgdb.OpenSQL(p.at.Address, p.at.Schema, pgdb.Options{
 		MaxConns: p.conns, StatementTimeout: limit(writing), AllowVolatile: true,
-		Params: map[string]string{"synchronous_commit": "off", "idle_in_transaction_session_timeout": "60000"},
+		Params: writerParams,
 	})
 	if err != nil {
 		return nil, err
