@@ -28,7 +28,7 @@ func (m *serverLine) latencies(ctx context.Context) error {
 			return m.reader.streamed(ctx, Line{Floor: 250, Goal: 50, Load: rate})
 		},
 	} {
-		load, err := m.load(100, pace(rate))
+		load, err := m.load(bulkEntries, pace(rate)) // as when the rate was taken
 		if err != nil {
 			return err
 		}
