@@ -100,7 +100,7 @@ func fitting(events []eventstore.Event) int {
 
 // appendPayloads encodes a part, in halves when it turns out too large.
 func appendPayloads(out [][]byte, env projection.Envelope) [][]byte {
-	plain := appendEnvelope(nil, env)
+	plain := appendEnvelope(make([]byte, 0, plainSize(env)), env)
 	if len(plain) <= maxPlain {
 		if frame := compress(plain, kindEvents); len(frame) <= maxFrame {
 			return append(out, armour(frame))
@@ -127,6 +127,15 @@ func compress(plain []byte, kind byte) []byte {
 
 func armour(frame []byte) []byte {
 	return base64.StdEncoding.AppendEncode(make([]byte, 0, base64.StdEncoding.EncodedLen(len(frame))), frame)
+}
+
+// plainSize is at least what appendEnvelope writes of any but the oddest envelope, and little more.
+func plainSize(env projection.Envelope) int {
+	size := 256 + 64*len(env.Events)
+	for i := range env.Events {
+		size += len(env.Events[i].Public) + len(env.Events[i].Private)
+	}
+	return size
 }
 
 // appendEnvelope writes the frame's content: shard, from, to, epoch, the tables of tenants and types, then the events.

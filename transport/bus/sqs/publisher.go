@@ -25,7 +25,7 @@ func NewPublisher(cfg Config) (*Publisher, error) {
 	}
 	sends := &sends{client: newClient(cfg), linger: cfg.Linger}
 	inner, err := wmsqs.NewPublisher(wmsqs.PublisherConfig{
-		AWSConfig: cfg.AWS, OptFns: []func(*awssqs.Options){withWholeBodies, counted(cfg.OnCall), bounded, answered(sends.answer)},
+		AWSConfig: cfg.AWS, OptFns: []func(*awssqs.Options){withWholeBodies, withoutMD5, counted(cfg.OnCall), bounded, answered(sends.answer)},
 		QueueUrlResolver: resolver(cfg), DoNotCreateQueueIfNotExists: true,
 		GenerateSendMessageInput: sendInput, Marshaler: marshaler{},
 	}, bus.Logger(cfg.Log))

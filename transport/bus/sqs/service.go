@@ -22,8 +22,11 @@ const (
 )
 
 func newClient(cfg Config) *awssqs.Client {
-	return awssqs.NewFromConfig(cfg.AWS, withWholeBodies, counted(cfg.OnCall), bounded)
+	return awssqs.NewFromConfig(cfg.AWS, withWholeBodies, withoutMD5, counted(cfg.OnCall), bounded)
 }
+
+// withoutMD5 leaves out the SDK's check of bodies by MD5, there and back: a payload has a checksum of its own.
+func withoutMD5(o *awssqs.Options) { o.DisableMessageChecksumValidation = true }
 
 // bounded makes the SDK's client wait no longer than callTimeout, unless the caller says how long.
 func bounded(o *awssqs.Options) {

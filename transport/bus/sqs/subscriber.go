@@ -138,7 +138,7 @@ func (s *Subscriber) resolve(ctx context.Context, topic string) (url string, err
 func (s *Subscriber) subscribe(ctx context.Context, topic, url string) (<-chan *message.Message, error) {
 	sub := newSubscription(s.cfg, s.client, url, func(m *types.Message) { s.ages.received(topic, m) })
 	inner, err := wmsqs.NewSubscriber(wmsqs.SubscriberConfig{
-		AWSConfig: s.cfg.AWS, OptFns: []func(*awssqs.Options){withWholeBodies, answered(sub.answer)}, QueueUrlResolver: s.urls, DoNotCreateQueueIfNotExists: true,
+		AWSConfig: s.cfg.AWS, OptFns: []func(*awssqs.Options){withWholeBodies, withoutMD5, answered(sub.answer)}, QueueUrlResolver: s.urls, DoNotCreateQueueIfNotExists: true,
 		ConsumeWorkers: s.cfg.Workers, Unmarshaler: sub,
 	}, bus.Logger(s.cfg.Log))
 	if err != nil {
