@@ -59,7 +59,7 @@ func (f feed) run(ctx context.Context) (int64, error) {
 
 // again gives the same few bodies again and again.
 func again(each int) (func(int64) ([]byte, bool), error) {
-	bodies, err := bulkBodies(20, each)
+	bodies, err := bulkBodies(20, each, arrival)
 	return func(bulk int64) ([]byte, bool) { return bodies[bulk%int64(len(bodies))], true }, err
 }
 

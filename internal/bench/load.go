@@ -23,11 +23,17 @@ const (
 // target is where entries of a tenant go.
 type target struct{ addr, token string }
 
-// entries makes entries of about 600 bytes without idempotency keys: the other side stores events alone.
-func entries(from, count int) ([][]byte, error) { return generate(from, count, false) }
+// A million entries of a tenant lie a month apart when they are history to search in, and a day apart when they arrive.
+const (
+	history = 30
+	arrival = 1
+)
 
-func generate(from, count int, key bool) ([][]byte, error) {
-	g := seed.New(1, 1_000_000, time.Now().UTC().Truncate(24*time.Hour), 30)
+// entries makes entries of about 600 bytes without idempotency keys: the other side stores events alone.
+func entries(from, count int) ([][]byte, error) { return generate(from, count, false, history) }
+
+func generate(from, count int, key bool, days int) ([][]byte, error) {
+	g := seed.New(1, 1_000_000, time.Now().UTC().Truncate(24*time.Hour), days)
 	g.Key = key
 	out := make([][]byte, count)
 	for i := range out {
@@ -51,10 +57,10 @@ func bulkBody(entries [][]byte) []byte {
 }
 
 // bulkBodies are n bodies of so many entries each.
-func bulkBodies(n, each int) ([][]byte, error) {
+func bulkBodies(n, each, days int) ([][]byte, error) {
 	bodies := make([][]byte, n)
 	for i := range bodies {
-		e, err := entries(i*each, each)
+		e, err := generate(i*each, each, false, days)
 		if err != nil {
 			return nil, err
 		}
@@ -65,7 +71,7 @@ func bulkBodies(n, each int) ([][]byte, error) {
 
 // bulks is the time of n bulks over bulkConns connections for each target.
 func bulks(to []target, n int) (time.Duration, error) {
-	bodies, err := bulkBodies(min(n, 10), bulkEntries)
+	bodies, err := bulkBodies(min(n, 10), bulkEntries, arrival)
 	if err != nil {
 		return 0, err
 	}

@@ -15,7 +15,7 @@ func (s *stack) size(ctx context.Context, p *process) error {
 	defer c.close()
 	keyed := max(10, s.Bulks/2) * bulkEntries
 	for at := 0; at < keyed; at += bulkEntries {
-		e, err := generate(at, bulkEntries, true)
+		e, err := generate(at, bulkEntries, true, history)
 		if err != nil {
 			return err
 		}
