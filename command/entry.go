@@ -35,6 +35,7 @@ type Entry struct {
 	private   format.Private // without salt and emitter
 	base      string         // JSON pointer of the entry in the request
 	canonical []byte         // of the client's JSON; only when there is an idempotency key
+	occurred  eventstore.Micros
 }
 
 // IdempotencyKey is the key from body or header; "" when there is none.
@@ -324,6 +325,7 @@ func (r *entryReader) readOccurredAt(n canon.Node) {
 	case at < 0 || at > eventstore.MicrosOf(r.now.Add(maxLead)):
 		r.fail(fault.OutsideWindow, p, "must lie between 1970-01-01 and 5 minutes ahead of the server's clock")
 	default:
-		r.public.OccurredAt = &at
+		r.occurred = at
+		r.public.OccurredAt = &r.occurred
 	}
 }

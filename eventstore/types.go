@@ -235,9 +235,6 @@ func appendUUID(b []byte, id [16]byte) []byte {
 	return b
 }
 
-// NewEventID makes a UUIDv7 (RFC 9562 §5.7).
-func NewEventID() EventID { return EventID(uuid.Must(uuid.NewV7())) }
-
 // MicrosOf cuts t to microseconds.
 func MicrosOf(t time.Time) Micros { return Micros(t.UnixMicro()) }
 

@@ -1,10 +1,14 @@
 package eventstore_test
 
 import (
+	"bytes"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/google/uuid"
 
 	"auditlog/eventstore"
 )
@@ -50,6 +54,37 @@ func TestNewEventIDIsUUIDv7InOrder(t *testing.T) {
 	}
 	if !slices.IsSorted(ids) || len(slices.Compact(ids)) != len(ids) {
 		t.Error("ids are not in order, or one came twice")
+	}
+}
+
+// Google's package reads the fields; ids made at once by many goroutines are different, and each goroutine's ascend.
+func TestNewEventIDsOfManyGoroutines(t *testing.T) {
+	const each = 2000
+	all := make([][]eventstore.EventID, 8)
+	var wg sync.WaitGroup
+	before := time.Now()
+	for i := range all {
+		wg.Go(func() {
+			for range each {
+				all[i] = append(all[i], eventstore.NewEventID())
+			}
+		})
+	}
+	wg.Wait()
+	after := time.Now().Add(time.Duration(len(all)*each) * time.Second / (1000 << 12))
+	seen := map[eventstore.EventID]bool{}
+	for _, ids := range all {
+		for i, id := range ids {
+			u := uuid.UUID(id)
+			sec, nsec := u.Time().UnixTime()
+			if at := time.Unix(sec, nsec); u.Version() != 7 || u.Variant() != uuid.RFC4122 || at.Before(before.Truncate(time.Millisecond)) || at.After(after) {
+				t.Fatalf("%v: version %d, variant %v, time %v, made between %v and %v", u, u.Version(), u.Variant(), at, before, after)
+			}
+			if seen[id] || i > 0 && bytes.Compare(ids[i-1][:], id[:]) >= 0 {
+				t.Fatalf("%v came twice or out of order", u)
+			}
+			seen[id] = true
+		}
 	}
 }
 
