@@ -77,6 +77,7 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (_ *App, err error
 		}
 	}
 	a.serveOps()
+	a.serving.run("pace of the collector", paceCollector)
 	log.InfoContext(ctx, "ready", a.cfg.Parts.describe("addr", a.Addr(), "ops_addr", a.OpsAddr())...)
 	return a, nil
 }
