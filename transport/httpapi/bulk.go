@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"sync"
 
 	"auditlog/command"
 	"auditlog/internal/canon"
@@ -87,11 +88,41 @@ func readEntries(body []byte, d command.Defaults) ([]command.BulkItem, error) {
 	if err := countEntries(list.Len()); err != nil {
 		return nil, err
 	}
-	items := make([]command.BulkItem, 0, list.Len())
+	nodes := make([]canon.Node, 0, list.Len())
 	for n := range list.Elems() {
-		items = append(items, readItem(n, len(items), d))
+		nodes = append(nodes, n)
 	}
+	items := make([]command.BulkItem, len(nodes))
+	inTwo(len(nodes), func(from, to int) {
+		for i := from; i < to; i++ {
+			items[i] = readItem(nodes[i], i, d)
+		}
+	})
 	return items, nil
+}
+
+// twoHands is the number of entries from which on two goroutines read a bulk.
+const twoHands = 256
+
+// inTwo does a range at once, or either half in a goroutine of its own. A panic is the caller's in any case.
+func inTwo(n int, do func(from, to int)) {
+	if n < twoHands {
+		do(0, n)
+		return
+	}
+	var caught any
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		defer func() { caught = recover() }()
+		do(0, n/2)
+	})
+	func() {
+		defer wg.Wait() // after a panic, too: the other half still reads
+		do(n/2, n)
+	}()
+	if caught != nil {
+		panic(caught)
+	}
 }
 
 // readLines reads NDJSON: one entry a line, empty lines skipped; pointers count entries as if they stood in a list. A line
@@ -136,11 +167,10 @@ func entryPointer(i int) string { return "/entries/" + strconv.Itoa(i) }
 
 func readItem(n canon.Node, i int, d command.Defaults) command.BulkItem {
 	e, broken := command.ParseEntry(n, entryPointer(i), d)
-	var refused *fault.Error
-	if errors.As(fault.Of(broken), &refused) {
-		return command.BulkItem{Problem: refused}
+	if e != nil {
+		return command.BulkItem{Entry: e}
 	}
-	return command.BulkItem{Entry: e}
+	return command.BulkItem{Problem: faultOf(fault.Of(broken))}
 }
 
 // inItem moves an error about a line to its place in the bulk.
