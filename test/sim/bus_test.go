@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,7 +22,7 @@ type bus struct {
 	mu     sync.Mutex // guards all; held for an instant
 	queues map[string][]*delivery
 	ranges map[lane]projection.Ranges // that it took
-	wakes  map[string]chan struct{}
+	idle   map[string][]chan struct{} // consumers that wait for a message, in order of arrival
 }
 
 // delivery is a message in a queue.
@@ -32,11 +33,7 @@ type delivery struct {
 }
 
 func newBus(c *clock, s *store) *bus {
-	b := &bus{clock: c, store: s, queues: map[string][]*delivery{}, ranges: map[lane]projection.Ranges{}, wakes: map[string]chan struct{}{}}
-	for _, d := range destinations {
-		b.wakes[d] = make(chan struct{})
-	}
-	return b
+	return &bus{clock: c, store: s, queues: map[string][]*delivery{}, ranges: map[lane]projection.Ranges{}, idle: map[string][]chan struct{}{}}
 }
 
 // took tells whether the bus took everything up to an offset.
@@ -62,8 +59,10 @@ func (b *bus) take(destination string, env projection.Envelope, after ...time.Du
 		b.queues[destination] = append(b.queues[destination], &delivery{env: env, visible: b.now() + d})
 	}
 	b.note("bus", "take "+destination, int64(env.Shard), int64(env.From), int64(env.To), int64(env.Epoch))
-	close(b.wakes[destination])
-	b.wakes[destination] = make(chan struct{})
+	if idle := b.idle[destination]; len(idle) > 0 {
+		close(idle[0])
+		b.idle[destination] = idle[1:]
+	}
 }
 
 // receive gives a visible message, chosen by pick, and hides it for a while.
@@ -111,10 +110,19 @@ func (b *bus) giveBack(d *delivery, after time.Duration) {
 	d.visible = b.now() + after
 }
 
-func (b *bus) wake(destination string) <-chan struct{} {
+// enlist gives a channel that is closed when the bus takes a message for a consumer that waits.
+func (b *bus) enlist(destination string) chan struct{} {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.wakes[destination]
+	ch := make(chan struct{})
+	b.idle[destination] = append(b.idle[destination], ch)
+	return ch
+}
+
+func (b *bus) delist(destination string, ch chan struct{}) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.idle[destination] = slices.DeleteFunc(b.idle[destination], func(c chan struct{}) bool { return c == ch })
 }
 
 // publisher is the bus as the relay of a process sees it.
@@ -172,13 +180,12 @@ func (b *publisher) Publish(ctx context.Context, destination string, env project
 // consume hands messages of a destination to the process's runner until the process ends.
 func (p *process) consume(s *stream, destination string) {
 	for {
-		wake := p.w.bus.wake(destination)
 		if p.pause(p.ctx, s, s.usual()) != nil {
 			return
 		}
 		m := p.w.bus.receive(destination, s.n)
 		if m == nil {
-			p.idle(s, wake)
+			p.idle(s, destination)
 			continue
 		}
 		ctx, cancel := context.WithTimeout(p.ctx, s.until(s.between(time.Second, 10*time.Second)))
@@ -204,7 +211,9 @@ func (p *process) consume(s *stream, destination string) {
 }
 
 // idle waits for a message for a while.
-func (p *process) idle(s *stream, wake <-chan struct{}) {
+func (p *process) idle(s *stream, destination string) {
+	wake := p.w.bus.enlist(destination)
+	defer p.w.bus.delist(destination, wake)
 	t := time.NewTimer(s.until(s.between(500*time.Millisecond, 1500*time.Millisecond)))
 	defer t.Stop()
 	select {

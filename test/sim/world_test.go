@@ -18,11 +18,10 @@ type world struct {
 	models      *models
 	director    *stream
 
-	mu     sync.Mutex // guards the fields below
-	nodes  [slots]*process
-	born   [slots]int
-	tries  []*try
-	booted sync.WaitGroup // restarts that are due
+	mu    sync.Mutex // guards the fields below
+	nodes [slots]*process
+	born  [slots]int
+	tries []*try
 }
 
 func newWorld(seed uint64, lie string) *world {
@@ -58,12 +57,14 @@ func (w *world) run(ops int) {
 	w.director.wait(settled) // requests that outlive their senders, and more harm
 	w.calm.Store(true)
 	ended.Wait()
-	w.booted.Wait()
+	for slot := range slots {
+		for p := w.node(slot); p == nil || p.stopping; p = w.node(slot) { // another is on its way
+			w.director.wait(100 * time.Millisecond)
+		}
+	}
 	w.converge()
 	for slot := range slots {
-		if p := w.node(slot); p != nil {
-			p.stop()
-		}
+		w.node(slot).stop()
 	}
 	w.checkHistory()
 	w.checkModels()
@@ -97,10 +98,10 @@ func (w *world) remove(p *process) {
 func (w *world) lost(p *process) {
 	w.remove(p)
 	s := w.stream("%s/again", p.name)
-	w.booted.Go(func() {
+	go func() {
 		s.wait(s.between(50*time.Millisecond, 2*time.Second))
 		w.boot(p.slot)
-	})
+	}()
 }
 
 // harm crashes processes, and stops some as a deployment does.
@@ -119,13 +120,13 @@ func (w *world) harm(s *stream) {
 			if gently && !all {
 				p.stopping = true
 				again := w.stream("%s/again", p.name)
-				w.booted.Go(func() {
+				go func() {
 					if p.stop() {
 						w.sometimes("process stopped and started")
 						again.wait(again.between(50*time.Millisecond, 500*time.Millisecond))
 						w.boot(slot)
 					}
-				})
+				}()
 				continue
 			}
 			p.crash("at any moment")
