@@ -13,8 +13,7 @@ import (
 const (
 	// maxGroup bounds the events of a group, and so what one transaction of a projector holds and how long it lasts.
 	maxGroup = 4096
-	// gathering is how long a group lets others join when the one before it was of several: the messages of an envelope
-	// come one by one as they are decoded.
+	// gathering is the default of RunnerOptions.Gather: the messages of an envelope come one by one as they are decoded.
 	gathering = 5 * time.Millisecond
 )
 
@@ -43,7 +42,7 @@ func (r *Runner) lead(ctx context.Context, l *lane, t *ticket) error {
 		return r.apply(ctx, t.env)
 	}
 	if l.crowded {
-		if err := sleep(ctx, gathering); err != nil {
+		if err := sleep(ctx, r.o.Gather); err != nil {
 			l.take(t)
 			return err
 		}

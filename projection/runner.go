@@ -31,6 +31,7 @@ type RunnerOptions struct {
 	Sweep  time.Duration // period of the sweeper; default 5 s
 	Settle time.Duration // how old a gap must be before the sweeper fills it, not at start; default 1 s, at most Sweep
 	Page   int           // events per envelope of the sweeper; default 512
+	Gather time.Duration // how long a group lets others join when the one before it was of several; default 5 ms
 	Shared bool          // other processes apply to the same read model: at start, too, only a gap that is old is filled
 	Clock  func() time.Time
 	Hooks  Hooks
@@ -58,6 +59,9 @@ func NewRunner(p Projector, source Source, parking Parking, o RunnerOptions) *Ru
 	o.Settle = min(o.Settle, o.Sweep)
 	if o.Page <= 0 {
 		o.Page = 512
+	}
+	if o.Gather <= 0 {
+		o.Gather = gathering
 	}
 	if o.Clock == nil {
 		o.Clock = time.Now

@@ -34,6 +34,9 @@ const settleOnQueues = 3 * time.Second
 // an entry waits longer for a refresh of the index, and streams do not wait for queues.
 const lingerForQueues = 100 * time.Millisecond
 
+// gatherFromQueues is how long messages that came together wait for more of theirs: ten or so are one envelope of the relay.
+const gatherFromQueues = 30 * time.Millisecond
+
 // watchPeriod is how often the state of the queues is taken into the metrics.
 const watchPeriod = 15 * time.Second
 
@@ -47,7 +50,7 @@ func startPipeline(ctx context.Context, parts *parts, cfg Config, log *slog.Logg
 	}
 	linger := time.Duration(0)
 	if queues, ok := p.bus.(*sqs.Bus); ok {
-		o.Settle, linger = settleOnQueues, lingerForQueues
+		o.Settle, o.Gather, linger = settleOnQueues, gatherFromQueues, lingerForQueues
 		p.queues = func(ctx context.Context) error { return pingAll(ctx, queues, cfg.applied()) }
 		p.workers.run("queue metrics", func(ctx context.Context) error {
 			queues.Watch(ctx, watchPeriod, cfg.applied(), m.queue)

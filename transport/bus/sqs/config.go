@@ -22,7 +22,7 @@ type Config struct {
 	Wait        time.Duration                    // of a receive for the first message; whole seconds, up to 20 s; default 4 s, below Drain, which waits for it
 	Retention   time.Duration                    // of messages and dead letters; whole seconds, 60 s to 14 days, the default
 	MaxReceives int                              // tries before the queue calls a message dead, 1 to 1,000; default 5
-	Workers     int                              // messages of a destination in work at once, 1 to 1,000; default 32: what waits of one shard is applied together
+	Workers     int                              // messages of a destination in work at once, 1 to 1,000; default 64: what waits of one shard is applied together
 	Linger      time.Duration                    // least time between calls of one kind that are not full batches; up to 100 ms; default 50 ms; < 0: none
 	Drain       time.Duration                    // how long closing waits for a receive and for messages in work before it cancels them; default 5 s
 	Backoff     func(receives int) time.Duration // delay before the next try of a message received so many times; default Backoff
@@ -82,7 +82,7 @@ func (c Config) withDefaults() Config {
 		c.MaxReceives = 5
 	}
 	if c.Workers == 0 {
-		c.Workers = 32
+		c.Workers = 64
 	}
 	if c.Linger == 0 {
 		c.Linger = 50 * time.Millisecond
