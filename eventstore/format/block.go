@@ -129,9 +129,9 @@ func (d *blockDict) find(buf []byte, s int, v uint64, h uint32, near int) int {
 
 // Tags of S2 (package s2): what the two lowest bits of an element's first byte say.
 const (
-	tagLiteral = iota
-	tagCopy1   // a copy of 4 to 11 bytes at a distance below 2,048; at 0: at the distance of the copy before
-	tagCopy2   // a copy of 1 to 64 bytes at a distance below 65,536
+	_        = iota // literals: nothing to set
+	tagCopy1        // a copy of 4 to 11 bytes at a distance below 2,048; at 0: at the distance of the copy before
+	tagCopy2        // a copy of 1 to 64 bytes at a distance below 65,536
 )
 
 func appendLiteral(dst, text []byte) []byte {
@@ -139,11 +139,11 @@ func appendLiteral(dst, text []byte) []byte {
 	case n < 0:
 		return dst
 	case n < 60:
-		dst = append(dst, byte(n<<2|tagLiteral))
+		dst = append(dst, byte(n<<2))
 	case n < 1<<8:
-		dst = append(dst, 60<<2|tagLiteral, byte(n))
+		dst = append(dst, 60<<2, byte(n))
 	default:
-		dst = append(dst, 61<<2|tagLiteral, byte(n), byte(n>>8))
+		dst = append(dst, 61<<2, byte(n), byte(n>>8))
 	}
 	return append(dst, text...)
 }
