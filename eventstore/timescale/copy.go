@@ -44,12 +44,12 @@ func (s *Store) sendCopy(ctx context.Context, p *simple) (got places, err error)
 	buf := copyBuffers.Get().(*[]byte)
 	rows := p.appendCopy((*buf)[:0], &got)
 	_, err = conn.Conn().PgConn().CopyFrom(ctx, bytes.NewReader(rows), copySQL)
+	if err != nil { // pgx may still be reading the rows, of a connection that broke: they are not for others
+		return got, errors.Join(err, rollback(ctx, conn))
+	}
 	if cap(rows) <= keepCopy {
 		*buf = rows
 		copyBuffers.Put(buf)
-	}
-	if err != nil {
-		return got, errors.Join(err, rollback(ctx, conn))
 	}
 	s.pruneAt(ctx, conn, p.flush.Shard, got.seq)
 	return got, nil
