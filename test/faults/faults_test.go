@@ -22,8 +22,8 @@ var (
 	entriesWanted = number("AUDITLOG_FAULT_ENTRIES", 0)
 )
 
-// gateCycles are the kills of each tier in the gate.
-const gateCycles = 20
+// gateCycles are the kills of each tier in the gate: each victim of the distributed one once.
+const gateCycles = 11
 
 // number is a number of the environment, or its default.
 func number(setting string, otherwise int) int {
