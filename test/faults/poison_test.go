@@ -67,7 +67,7 @@ func (p *poison) start(t *testing.T) {
 }
 
 func (p *poison) send(destination, body string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second) // the server is under load, and all it takes it writes to disk
 	defer cancel()
 	url, err := p.client.GetQueueUrl(ctx, &awssqs.GetQueueUrlInput{QueueName: aws.String(p.cfg.Queue(destination))})
 	if err != nil {
