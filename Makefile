@@ -45,9 +45,9 @@ short: ## all tests without the race detector
 e2e: ## the end-to-end tests alone; AUDITLOG_SAMPLE names a file of real CloudTrail records
 	CGO_ENABLED=0 $(WITH_SERVERS) go test -count=1 -timeout 20m -v ./test/e2e
 
-proof: ## the fault tests in their long form: on each tier FAULT_CYCLES (200) kills while FAULT_ENTRIES (10^6) are acknowledged; some hours
+proof: ## the fault tests in their long form: on each tier FAULT_CYCLES (200) kills while FAULT_ENTRIES (10^6) are acknowledged, and the storm of keys; some hours
 	CGO_ENABLED=0 AUDITLOG_FAULT_CYCLES=$(FAULT_CYCLES) AUDITLOG_FAULT_ENTRIES=$(FAULT_ENTRIES) $(WITH_SERVERS) \
-		go test -count=1 -timeout 12h -v ./test/faults/...
+		go test -count=1 -timeout 12h -v ./test/faults/... ./test/storm
 
 sim: ## the write path in virtual time: SEEDS (10000) schedules of faults from seed FROM (1); a seed that fails replays
 	CGO_ENABLED=0 go test -count=1 -timeout 2h -v ./test/sim -run TestSchedules -seeds $(SEEDS) -from $(FROM)
