@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -36,6 +37,7 @@ func (c *importCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
+	debug.SetGCPercent(400) // little lives here, and what is read goes soon: what the server would do with the CPU
 	start := time.Now()
 	counts, err := c.files(ctx, s, remote)
 	fmt.Fprintf(s.out, "read %d, stored %d, replayed %d, refused %d in %s\n",

@@ -4,7 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
+
+	"auditlog/internal/canon"
 )
 
 // Limits of a bulk (HTTP contract).
@@ -15,11 +18,11 @@ const (
 
 // Item is what became of one entry of a bulk.
 type Item struct {
-	Status   int      `json:"status"`
-	ID       string   `json:"id"`
-	Position int64    `json:"position"`
-	Replayed bool     `json:"replayed"`
-	Problem  *Problem `json:"problem"`
+	Status   int
+	ID       string
+	Position int64
+	Replayed bool
+	Problem  *Problem
 }
 
 const (
@@ -61,19 +64,54 @@ func (c *Client) bulk(ctx context.Context, body []byte, entries int) ([]Item, er
 		return nil, err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	var answer struct {
-		Items []Item `json:"items"`
-	}
-	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
 		return nil, &connectionError{base: c.base, cause: err}
 	}
-	if len(answer.Items) != entries {
-		return nil, fmt.Errorf("the server answered for %d of %d entries", len(answer.Items), entries)
+	items, err := readItems(answer, entries)
+	if err != nil {
+		return nil, &connectionError{base: c.base, cause: err}
 	}
-	for _, item := range answer.Items {
+	if len(items) != entries {
+		return nil, fmt.Errorf("the server answered for %d of %d entries", len(items), entries)
+	}
+	for _, item := range items {
 		if item.Problem != nil && item.Problem.Transient() {
 			return nil, item.Problem
 		}
 	}
-	return answer.Items, nil
+	return items, nil
+}
+
+// readItems reads the answer to a bulk of so many entries. An import reads one for each of its entries, hence no
+// reflection but for problems.
+func readItems(answer []byte, entries int) ([]Item, error) {
+	doc, err := canon.Parse(answer, canon.Limits{})
+	if err != nil {
+		return nil, err
+	}
+	defer doc.Release()
+	items := make([]Item, 0, entries)
+	for n := range doc.Root().Get("items").Elems() {
+		var item Item
+		for key, v := range n.Members() {
+			switch string(key) {
+			case "status":
+				status, _ := v.Int()
+				item.Status = int(status)
+			case "id":
+				item.ID = v.Text()
+			case "position":
+				item.Position, _ = v.Int()
+			case "replayed":
+				item.Replayed = v.Kind() == canon.True
+			case "problem":
+				if err := json.Unmarshal(v.Raw(), &item.Problem); err != nil {
+					return nil, err
+				}
+			}
+		}
+		items = append(items, item)
+	}
+	return items, nil
 }

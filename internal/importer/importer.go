@@ -65,11 +65,14 @@ func (b *batch) add(entry []byte, line int) {
 	b.entries, b.lines, b.size = append(b.entries, entry), append(b.lines, line), b.size+len(entry)
 }
 
-// File imports one file. The next bulk is made while one is on its way. An error means that the file was not read, or
-// not sent, to its end.
+// made is how many bulks are made ahead of the one that is on its way.
+const made = 2
+
+// File imports one file. The next bulks are made while one is on its way; none is sent before the one ahead of it was
+// answered, since nothing else keeps the file's order. An error means that the file was not read, or not sent, to its end.
 func (im *Import) File(ctx context.Context, name string, r io.Reader) error {
 	ctx, cancel := context.WithCancel(ctx)
-	batches := make(chan batch)
+	batches := make(chan batch, made)
 	read := make(chan error, 1)
 	go func() {
 		defer close(batches)
