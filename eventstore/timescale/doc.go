@@ -4,10 +4,11 @@
 // # Appends
 //
 // A shard's head is a row; whoever holds its lock appends, so offsets and positions are dense and in commit order
-// whoever reads, and recorded_at, the database's clock under that lock, never steps back. Most flushes are one statement
-// and one round trip. It relies on nothing but rows that it locks and unique indexes, never on what its snapshot shows,
-// since a statement that waited for the lock has an old one. A flush that it cannot decide (a known key or flush id, a
-// draft about an entry, a clock that is behind) changes nothing and runs as a transaction that looks before it writes.
+// whoever reads, and recorded_at, the database's clock under that lock, never steps back. A small flush is one statement
+// and one round trip; the events of a large one follow that statement by COPY, and commit with it. The statement relies on
+// nothing but rows that it locks and unique indexes, never on what its snapshot shows, since one that waited for the lock
+// has an old one. A flush that it cannot decide (a known key or flush id, a draft about an entry, a clock that is behind)
+// changes nothing and runs as a transaction that looks before it writes.
 //
 // Append returns after the commit, and a connection to a server, database or role with fsync, full_page_writes or
 // synchronous_commit off is refused. A connection that breaks leaves the outcome unknown; Append sends the flush again,
