@@ -39,7 +39,7 @@ type ticket struct {
 // It is called with the lane's lock.
 func (r *Runner) lead(ctx context.Context, l *lane, t *ticket) error {
 	if t.alone {
-		return r.apply(ctx, t.env)
+		return r.alone(ctx, t.env)
 	}
 	if l.crowded {
 		if err := sleep(ctx, r.o.Gather); err != nil {
@@ -49,11 +49,17 @@ func (r *Runner) lead(ctx context.Context, l *lane, t *ticket) error {
 	}
 	group := l.take(t)
 	if l.crowded = len(group) > 1; !l.crowded {
-		return r.apply(ctx, t.env)
+		return r.alone(ctx, t.env)
 	}
-	start, env := time.Now(), merge(group)
-	if r.guarded(ctx, env) == nil {
-		r.applied(env, start)
+	err := r.pages(ctx, merge(group), func(page Envelope) error {
+		start := time.Now()
+		err := r.guarded(ctx, page)
+		if err == nil {
+			r.applied(page, start)
+		}
+		return err
+	})
+	if err == nil {
 		for _, member := range group {
 			member.done = true
 		}
@@ -62,7 +68,12 @@ func (r *Runner) lead(ctx context.Context, l *lane, t *ticket) error {
 	for _, member := range group {
 		member.alone = true
 	}
-	return r.apply(ctx, t.env)
+	return r.alone(ctx, t.env)
+}
+
+// alone applies or parks one envelope.
+func (r *Runner) alone(ctx context.Context, env Envelope) error {
+	return r.pages(ctx, env, func(page Envelope) error { return r.apply(ctx, page) })
 }
 
 // enter lets an envelope wait. Its caller then locks mu, and finds it done or leads.
@@ -79,14 +90,14 @@ func (l *lane) enter(env Envelope) *ticket {
 func (l *lane) take(t *ticket) []*ticket {
 	l.queue.Lock()
 	defer l.queue.Unlock()
-	group, span, events := []*ticket{t}, Range{t.env.From, t.env.To}, len(t.env.Events)
+	group, span, events := []*ticket{t}, Range{t.env.From, t.env.To}, t.env.weight()
 	l.waiting = slices.DeleteFunc(l.waiting, func(w *ticket) bool { return w == t })
 	for i := 0; i < len(l.waiting); i++ {
 		env := l.waiting[i].env
-		if env.Epoch != t.env.Epoch || env.From > span.To || env.To < span.From || events+len(env.Events) > maxGroup {
+		if env.Epoch != t.env.Epoch || env.From > span.To || env.To < span.From || events+env.weight() > maxGroup {
 			continue
 		}
-		group, events = append(group, l.waiting[i]), events+len(env.Events)
+		group, events = append(group, l.waiting[i]), events+env.weight()
 		span = Range{min(span.From, env.From), max(span.To, env.To)}
 		l.waiting = slices.Delete(l.waiting, i, i+1)
 		i = -1 // one that was passed over may adjoin now
@@ -95,14 +106,19 @@ func (l *lane) take(t *ticket) []*ticket {
 }
 
 // merge joins envelopes whose ranges together are one. What several hold comes once. An event that one lacks though its
-// range covers it was removed before that one was read: it stays, as if they were applied one after the other.
+// range covers it was removed before that one was read: it stays, as if they were applied one after the other. With a
+// pointer among them the store is asked for all.
 func merge(group []*ticket) Envelope {
 	out := Envelope{Shard: group[0].env.Shard, From: group[0].env.From, To: group[0].env.To, Epoch: group[0].env.Epoch}
 	slices.SortFunc(group, func(a, b *ticket) int { return cmp.Compare(a.env.From, b.env.From) })
 	n := 0
 	for _, t := range group {
 		out.From, out.To = min(out.From, t.env.From), max(out.To, t.env.To)
+		out.Pointer = out.Pointer || t.env.Pointer
 		n += len(t.env.Events)
+	}
+	if out.Pointer {
+		return out
 	}
 	out.Events = make([]eventstore.Event, 0, n)
 	for _, t := range group {

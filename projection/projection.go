@@ -11,18 +11,32 @@ package projection
 
 import (
 	"context"
+	"math"
 
 	"auditlog/eventstore"
 )
 
 // Envelope is the events of one offset range of a shard: From exclusive, To inclusive. Events are ascending by offset;
 // offsets without an event were removed by a purge. Private parts are sealed: only projectors hold the keyring.
+//
+// A pointer names a range whose events are in the store: a bus carries one where the events are too many for a message.
+// A Runner reads them; projectors never see a pointer.
 type Envelope struct {
 	Shard  eventstore.Shard
 	From   eventstore.Offset
 	To     eventstore.Offset
 	Epoch  uint64 // fencing epoch of the relay that made it; 0 from the sweeper
 	Events []eventstore.Event
+
+	Pointer bool // Events is empty and the store has them
+}
+
+// weight is at least the number of events that the envelope stands for.
+func (e Envelope) weight() int {
+	if e.Pointer {
+		return int(min(e.To-e.From, math.MaxInt32))
+	}
+	return len(e.Events)
 }
 
 // Projector keeps one read model.

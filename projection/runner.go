@@ -81,6 +81,9 @@ func (r *Runner) Handle(ctx context.Context, env Envelope) error {
 	if int(env.Shard) >= len(r.lanes) || env.To < env.From {
 		return &Poison{fmt.Errorf("envelope of shard %d, (%d, %d], names no range of this store", env.Shard, env.From, env.To)}
 	}
+	if env.Pointer && len(env.Events) > 0 {
+		return &Poison{fmt.Errorf("pointer of shard %d, (%d, %d], holds events", env.Shard, env.From, env.To)}
+	}
 	lane := &r.lanes[env.Shard]
 	t := lane.enter(env)
 	lane.mu.Lock()
@@ -103,6 +106,11 @@ func (r *Runner) apply(ctx context.Context, env Envelope) error {
 		r.applied(env, start)
 		return nil
 	}
+	return r.failed(env, err)
+}
+
+// failed tells of an error and says what it was about.
+func (r *Runner) failed(env Envelope, err error) error {
 	if r.o.Hooks.Failed != nil {
 		r.o.Hooks.Failed(r.Name(), err)
 	}

@@ -70,6 +70,9 @@ func TestChaoticBusConverges(t *testing.T) {
 		var sent []projection.Envelope
 		for _, env := range envelopes(m, 1+rnd.IntN(7)) {
 			for range rnd.IntN(3) { // 0: dropped, 2: repeated
+				if rnd.IntN(3) == 0 {
+					env.Pointer, env.Events = true, nil
+				}
 				sent = append(sent, env)
 			}
 		}

@@ -135,7 +135,7 @@ func poison(t *testing.T, cfg sqs.Config, destination string) {
 	t.Helper()
 	m := projtest.NewMemory()
 	m.Append(1)
-	b, err := sqs.New(m, cfg, bus.RouterOptions{Log: cfg.Log})
+	b, err := sqs.New(cfg, bus.RouterOptions{Log: cfg.Log})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -45,7 +45,7 @@ func startPipeline(ctx context.Context, parts *parts, cfg Config, log *slog.Logg
 	p := &pipeline{workers: newStage(failed), busRun: newStage(failed), relay: newStage(failed)}
 	o := projection.RunnerOptions{Hooks: m.hooks(), Log: log, Shared: !cfg.Parts.embeddedStore()}
 	var err error
-	if p.bus, err = openBus(ctx, parts.store, cfg.Parts, m, log); err != nil {
+	if p.bus, err = openBus(ctx, cfg.Parts, m, log); err != nil {
 		return nil, err
 	}
 	linger := time.Duration(0)
@@ -80,12 +80,12 @@ func startPipeline(ctx context.Context, parts *parts, cfg Config, log *slog.Logg
 }
 
 // openBus makes the bus that the configuration names. It need not answer yet.
-func openBus(ctx context.Context, source projection.Source, cfg Parts, m *meters, log *slog.Logger) (bus.Bus, error) {
+func openBus(ctx context.Context, cfg Parts, m *meters, log *slog.Logger) (bus.Bus, error) {
 	o := bus.RouterOptions{Log: log, OnPoison: m.poisoned}
 	if cfg.Bus == InProcess {
-		return inproc.New(source, o)
+		return inproc.New(o)
 	}
-	b, err := sqs.Open(ctx, source, sqs.Config{Prefix: cfg.QueuePrefix, OnCall: m.called, Log: log}, o)
+	b, err := sqs.Open(ctx, sqs.Config{Prefix: cfg.QueuePrefix, OnCall: m.called, Log: log}, o)
 	return b, named(setBus, err)
 }
 

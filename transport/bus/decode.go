@@ -26,56 +26,55 @@ var decoder = sync.OnceValue(func() *zstd.Decoder {
 
 var errShort = errors.New("ends too early")
 
-// Decode reads a payload. With pointer the envelope has no events though its range may: read them from the store. Every
-// error is a *projection.Poison.
-func Decode(payload []byte) (env projection.Envelope, pointer bool, err error) {
-	env, pointer, err = decode(payload)
+// Decode reads a payload. Every error is a *projection.Poison.
+func Decode(payload []byte) (projection.Envelope, error) {
+	env, err := decode(payload)
 	if err != nil {
-		return projection.Envelope{}, false, &projection.Poison{Err: fmt.Errorf("decode envelope: %w", err)}
+		return projection.Envelope{}, &projection.Poison{Err: fmt.Errorf("decode envelope: %w", err)}
 	}
-	return env, pointer, nil
+	return env, nil
 }
 
-func decode(payload []byte) (env projection.Envelope, pointer bool, err error) {
+func decode(payload []byte) (env projection.Envelope, err error) {
 	if len(payload) > MaxPayload {
-		return env, false, fmt.Errorf("%d bytes, more than %d", len(payload), MaxPayload)
+		return env, fmt.Errorf("%d bytes, more than %d", len(payload), MaxPayload)
 	}
 	if bytes.ContainsAny(payload, "\r\n") { // the decoder passes over them
-		return env, false, errors.New("holds line breaks")
+		return env, errors.New("holds line breaks")
 	}
 	frame, err := base64.StdEncoding.Strict().AppendDecode(nil, payload)
 	if err != nil {
-		return env, false, err
+		return env, err
 	}
 	if len(frame) < 6 {
-		return env, false, errShort
+		return env, errShort
 	}
 	frame, sum := frame[:len(frame)-4], binary.LittleEndian.Uint32(frame[len(frame)-4:])
 	if crc32.Checksum(frame, castagnoli) != sum {
-		return env, false, errors.New("checksum is wrong")
+		return env, errors.New("checksum is wrong")
 	}
 	if frame[0] != version {
-		return env, false, fmt.Errorf("version %d is unknown", frame[0])
+		return env, fmt.Errorf("version %d is unknown", frame[0])
 	}
 	if frame[1] != kindEvents && frame[1] != kindPointer {
-		return env, false, fmt.Errorf("kind %d is unknown", frame[1])
+		return env, fmt.Errorf("kind %d is unknown", frame[1])
 	}
-	pointer = frame[1] == kindPointer
 	plain, err := decoder().DecodeAll(frame[2:], nil)
 	if err != nil {
-		return env, false, err
+		return env, err
 	}
 	r := reader{b: plain}
 	env = r.envelope()
+	env.Pointer = frame[1] == kindPointer
 	switch {
 	case r.err != nil:
-		return env, false, r.err
+		return env, r.err
 	case len(r.b) > 0:
-		return env, false, fmt.Errorf("%d bytes too many", len(r.b))
-	case pointer && len(env.Events) > 0:
-		return env, false, errors.New("a pointer holds events")
+		return env, fmt.Errorf("%d bytes too many", len(r.b))
+	case env.Pointer && len(env.Events) > 0:
+		return env, errors.New("a pointer holds events")
 	}
-	return env, pointer, nil
+	return env, nil
 }
 
 // reader takes values off b; after the first failure it yields zeros.

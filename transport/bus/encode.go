@@ -26,11 +26,8 @@ const (
 	maxPlain = 8 << 20            // of one payload, uncompressed
 )
 
-// What an event is estimated to take in a frame: its sealed part and its hashes do not shrink, its public text does.
-const (
-	estimateEvent  = 72
-	estimatePublic = 8 // plain bytes per byte of the frame
-)
+// leastEvent is what an event takes in a frame at the least: its sealed part, its id and its hashes do not shrink.
+const leastEvent = 64
 
 var encoder = sync.OnceValue(func() *zstd.Encoder {
 	e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(2),
@@ -41,9 +38,9 @@ var encoder = sync.OnceValue(func() *zstd.Encoder {
 	return e
 })
 
-// Encode gives the payloads of an envelope, each at most MaxPayload bytes, ascending and tiling its range. It fails on
-// events that lie outside the range or whose public part is damaged.
-func Encode(env projection.Envelope) ([][]byte, error) {
+// Encode gives the payload of an envelope, at most MaxPayload bytes. Events that do not fit stay behind: the payload is a
+// pointer to them. It fails on events that lie outside the range or, where they go along, whose public part is damaged.
+func Encode(env projection.Envelope) ([]byte, error) {
 	at := env.From
 	for _, e := range env.Events {
 		if e.Offset <= at || e.Offset > env.To || e.Shard != env.Shard {
@@ -51,23 +48,36 @@ func Encode(env projection.Envelope) ([][]byte, error) {
 		}
 		at = e.Offset
 	}
-	bare, err := barePublics(env.Events)
-	if err != nil {
+	if env.Pointer || !mayFit(env.Events) {
+		return pointer(env), nil
+	}
+	var err error
+	if env.Events, err = barePublics(env.Events); err != nil {
 		return nil, err
 	}
-	var out [][]byte
-	for start, from := 0, env.From; ; {
-		end := start + fitting(bare[start:])
-		part := projection.Envelope{Shard: env.Shard, From: from, To: env.To, Epoch: env.Epoch, Events: bare[start:end]}
-		if end < len(bare) {
-			part.To = bare[end-1].Offset
+	if plain := appendEnvelope(make([]byte, 0, plainSize(env)), env); len(plain) <= maxPlain {
+		if frame := compress(plain, kindEvents); len(frame) <= maxFrame {
+			return armour(frame), nil
 		}
-		out = appendPayloads(out, part)
-		if end == len(bare) {
-			return out, nil
-		}
-		start, from = end, part.To
 	}
+	return pointer(env), nil
+}
+
+// pointer is the payload of the range alone.
+func pointer(env projection.Envelope) []byte {
+	env.Events = nil
+	return armour(compress(appendEnvelope(nil, env), kindPointer))
+}
+
+// mayFit guesses, on the large side, so that what cannot go along is not packed in vain.
+func mayFit(events []eventstore.Event) bool {
+	size := 0
+	for i := range events {
+		if size += leastEvent + len(events[i].Private); size > maxFrame {
+			return false
+		}
+	}
+	return true
 }
 
 // barePublics copies the events with their public parts in plain form.
@@ -84,36 +94,6 @@ func barePublics(events []eventstore.Event) ([]eventstore.Event, error) {
 		bare[i] = e
 	}
 	return bare, nil
-}
-
-// fitting guesses how many of the events fit into a payload; at least one when there is one.
-func fitting(events []eventstore.Event) int {
-	size := 0
-	for i, e := range events {
-		size += estimateEvent + len(e.Private) + len(e.Public)/estimatePublic
-		if size > maxFrame && i > 0 {
-			return i
-		}
-	}
-	return len(events)
-}
-
-// appendPayloads encodes a part, in halves when it turns out too large.
-func appendPayloads(out [][]byte, env projection.Envelope) [][]byte {
-	plain := appendEnvelope(make([]byte, 0, plainSize(env)), env)
-	if len(plain) <= maxPlain {
-		if frame := compress(plain, kindEvents); len(frame) <= maxFrame {
-			return append(out, armour(frame))
-		}
-	}
-	if len(env.Events) == 1 {
-		env.Events = nil
-		return append(out, armour(compress(appendEnvelope(nil, env), kindPointer)))
-	}
-	left, right, mid := env, env, len(env.Events)/2
-	left.Events, left.To = env.Events[:mid], env.Events[mid-1].Offset
-	right.Events, right.From = env.Events[mid:], env.Events[mid-1].Offset
-	return appendPayloads(appendPayloads(out, left), right)
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)

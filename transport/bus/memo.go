@@ -22,8 +22,8 @@ type memory struct {
 }
 
 type encoded struct {
-	key      envelopeKey
-	payloads [][]byte
+	key     envelopeKey
+	payload []byte
 }
 
 // envelopeKey names what an envelope of a shard holds: the events of a range are the same for ever, but for those removed
@@ -35,8 +35,8 @@ type envelopeKey struct {
 	first    eventstore.Offset // of the events; 0: none
 }
 
-// Encode is what the function of that name gives. Callers share the payloads and must not change them.
-func (m *Memo) Encode(env projection.Envelope) ([][]byte, error) {
+// Encode is what the function of that name gives. Callers share the payload and must not change it.
+func (m *Memo) Encode(env projection.Envelope) ([]byte, error) {
 	key := envelopeKey{from: env.From, to: env.To, epoch: env.Epoch, events: len(env.Events)}
 	if key.events == 0 {
 		return Encode(env) // it takes no time
@@ -46,17 +46,17 @@ func (m *Memo) Encode(env projection.Envelope) ([][]byte, error) {
 	of.mu.Lock()
 	defer of.mu.Unlock()
 	for _, e := range of.kept {
-		if e.key == key && e.payloads != nil {
-			return e.payloads, nil
+		if e.key == key && e.payload != nil {
+			return e.payload, nil
 		}
 	}
-	payloads, err := Encode(env)
+	payload, err := Encode(env)
 	if err != nil {
 		return nil, err
 	}
-	of.kept[of.next%len(of.kept)] = encoded{key, payloads}
+	of.kept[of.next%len(of.kept)] = encoded{key, payload}
 	of.next++
-	return payloads, nil
+	return payload, nil
 }
 
 func (m *Memo) of(shard eventstore.Shard) *memory {

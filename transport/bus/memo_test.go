@@ -26,11 +26,11 @@ func TestMemoKeepsTheLastEnvelopes(t *testing.T) {
 	var memo bus.Memo
 	encode := func(env projection.Envelope) []byte {
 		t.Helper()
-		payloads, err := memo.Encode(env)
-		if err != nil || len(payloads) != 1 {
-			t.Fatalf("%d payloads, %v", len(payloads), err)
+		payload, err := memo.Encode(env)
+		if err != nil {
+			t.Fatal(err)
 		}
-		return payloads[0]
+		return payload
 	}
 	first := read(0, 10)
 	kept := encode(first)

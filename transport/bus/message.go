@@ -19,18 +19,13 @@ const (
 	MetaGroup = "group" // the tenant when all events are of one, else the shard: what fair queues share by
 )
 
-// Messages wraps the payloads of an envelope as messages with the same correlation id.
-func Messages(env projection.Envelope, payloads [][]byte) []*message.Message {
-	id, span, group := watermill.NewULID(), fmt.Sprintf("%d:%d-%d", env.Shard, env.From, env.To), group(env)
-	out := make([]*message.Message, len(payloads))
-	for i, p := range payloads {
-		m := message.NewMessage(watermill.NewULID(), p)
-		m.Metadata.Set(MetaRange, span)
-		m.Metadata.Set(MetaGroup, group)
-		middleware.SetCorrelationID(id, m)
-		out[i] = m
-	}
-	return out
+// Message wraps the payload of an envelope.
+func Message(env projection.Envelope, payload []byte) *message.Message {
+	m := message.NewMessage(watermill.NewULID(), payload)
+	m.Metadata.Set(MetaRange, fmt.Sprintf("%d:%d-%d", env.Shard, env.From, env.To))
+	m.Metadata.Set(MetaGroup, group(env))
+	middleware.SetCorrelationID(watermill.NewULID(), m)
+	return m
 }
 
 func group(env projection.Envelope) string {
@@ -46,29 +41,13 @@ func group(env projection.Envelope) string {
 	return env.Events[0].Tenant.String()
 }
 
-// Handler makes a watermill handler of what takes envelopes. Pointers are read from the store, page by page.
-func Handler(source projection.Source, handle func(context.Context, projection.Envelope) error) message.NoPublishHandlerFunc {
+// Handler makes a watermill handler of what takes envelopes.
+func Handler(handle func(context.Context, projection.Envelope) error) message.NoPublishHandlerFunc {
 	return func(m *message.Message) error {
-		env, pointer, err := Decode(m.Payload)
+		env, err := Decode(m.Payload)
 		if err != nil {
 			return err
 		}
-		if !pointer {
-			return handle(m.Context(), env)
-		}
-		for at := env.From; at < env.To; {
-			page, err := projection.ReadEnvelope(m.Context(), source, env.Shard, projection.Range{From: at, To: env.To}, pointerPage)
-			if err != nil {
-				return err
-			}
-			page.Epoch = env.Epoch
-			if err := handle(m.Context(), page); err != nil {
-				return err
-			}
-			at = page.To
-		}
-		return nil
+		return handle(m.Context(), env)
 	}
 }
-
-const pointerPage = 64 // events; a pointer stands for one, or for one beside removed ones

@@ -1,8 +1,8 @@
 // Package inproc is the bus of the embedded tier: watermill's gochannels. Each destination has a few of them, its lanes,
-// so that none waits for another destination and several messages of one are in work at once. Nothing is kept: the store
+// so that none waits for another destination and the shards of one are in work at once. Nothing is kept: the store
 // and the relay's cursors are the durable part.
 //
-// Publish returns nil only after the destination's handler took every message, so at most one envelope per relay lane,
+// Publish returns nil only after the destination's handler took the message, so at most one envelope per relay lane,
 // and Lanes messages of a destination, are in memory, and a slow projection slows its own lane alone.
 package inproc
 
@@ -22,7 +22,7 @@ import (
 // ErrNotTaken says that no handler took the message: none is registered, or the bus is closing.
 var ErrNotTaken = errors.New("no handler took the message")
 
-// Lanes is how many messages of a destination are in work at once.
+// Lanes is how many messages of a destination are in work at once: each shard has its lane, which some share.
 const Lanes = 16
 
 var _ bus.Bus = (*Bus)(nil)
@@ -30,7 +30,6 @@ var _ bus.Bus = (*Bus)(nil)
 // Bus is safe for concurrent use.
 type Bus struct {
 	router  *message.Router
-	source  projection.Source
 	memo    bus.Memo
 	mu      sync.Mutex                        // guards queues and closed
 	queues  map[string][]*gochannel.GoChannel // by destination: its lanes
@@ -39,9 +38,9 @@ type Bus struct {
 	waiting sync.WaitGroup // publishes whose caller may have left
 }
 
-// New makes a bus. source is where pointers to events too large for a message lead.
-func New(source projection.Source, o bus.RouterOptions) (*Bus, error) {
-	b := &Bus{source: source, queues: map[string][]*gochannel.GoChannel{}}
+// New makes a bus.
+func New(o bus.RouterOptions) (*Bus, error) {
+	b := &Bus{queues: map[string][]*gochannel.GoChannel{}}
 	o.Outermost = b.noteTaken
 	router, err := bus.NewRouter(o)
 	if err != nil {
@@ -58,7 +57,7 @@ func (b *Bus) Subscribe(destination string, handle func(context.Context, project
 	for i := range lanes {
 		lanes[i] = gochannel.NewGoChannel(gochannel.Config{BlockPublishUntilSubscriberAck: true}, b.router.Logger())
 		topic := bus.LaneName(destination, i)
-		b.router.AddConsumerHandler(topic, topic, lanes[i], bus.Handler(b.source, handle))
+		b.router.AddConsumerHandler(topic, topic, lanes[i], bus.Handler(handle))
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -87,50 +86,37 @@ func (b *Bus) Run(ctx context.Context) error {
 // Running is closed once messages are delivered.
 func (b *Bus) Running() <-chan struct{} { return b.router.Running() }
 
-// Publish hands the envelope to the destination and waits until it is taken. An error means that part of it may not have
-// been: publish it again. When ctx ends the wait ends, and the envelope may still arrive.
+// Publish hands the envelope to the destination and waits until it is taken. An error means that it may not have been:
+// publish it again. When ctx ends the wait ends, and the envelope may still arrive.
 func (b *Bus) Publish(ctx context.Context, destination string, env projection.Envelope) error {
-	payloads, err := b.memo.Encode(env)
+	payload, err := b.memo.Encode(env)
 	if err != nil {
 		return fmt.Errorf("publish to %s: %w", destination, err)
 	}
-	messages := bus.Messages(env, payloads)
-	results := make(chan error, len(messages))
-	for lane := range min(Lanes, len(messages)) {
-		if err := b.send(ctx, destination, lane, messages, results); err != nil {
+	result := make(chan error, 1)
+	if err := b.send(destination, int(env.Shard)%Lanes, bus.Message(env, payload), result); err != nil {
+		return fmt.Errorf("publish to %s: %w", destination, err)
+	}
+	select {
+	case <-ctx.Done():
+		return fmt.Errorf("publish to %s: %w", destination, ctx.Err())
+	case err := <-result:
+		if err != nil {
 			return fmt.Errorf("publish to %s: %w", destination, err)
 		}
+		return nil
 	}
-	for range messages {
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("publish to %s: %w", destination, ctx.Err())
-		case err := <-results:
-			if err != nil {
-				return fmt.Errorf("publish to %s: %w", destination, err)
-			}
-		}
-	}
-	return nil
 }
 
-// send starts to publish every message of the lane, one after the other.
-func (b *Bus) send(ctx context.Context, destination string, lane int, all []*message.Message, results chan<- error) error {
+// send starts to publish the message in a lane.
+func (b *Bus) send(destination string, lane int, m *message.Message, result chan<- error) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.queues[destination] == nil || b.closed {
 		return ErrNotTaken
 	}
 	queue := b.queues[destination][lane]
-	b.waiting.Go(func() {
-		for i := lane; i < len(all); i += Lanes {
-			err := ctx.Err()
-			if err == nil {
-				err = b.publish(queue, bus.LaneName(destination, lane), all[i])
-			}
-			results <- err
-		}
-	})
+	b.waiting.Go(func() { result <- b.publish(queue, bus.LaneName(destination, lane), m) })
 	return nil
 }
 

@@ -1,13 +1,13 @@
 package inproc_test
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"io"
 	"log/slog"
-	"slices"
+	"reflect"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -56,10 +56,10 @@ func (k *taker) events() (n int) {
 }
 
 // start runs a bus with the takers; stop ends it.
-func start(t *testing.T, source projection.Source, o bus.RouterOptions, takers map[string]*taker) (b *inproc.Bus, stop func()) {
+func start(t *testing.T, o bus.RouterOptions, takers map[string]*taker) (b *inproc.Bus, stop func()) {
 	t.Helper()
 	o.Log, o.Backoff = quiet, time.Millisecond
-	b, err := inproc.New(source, o)
+	b, err := inproc.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +101,7 @@ func TestPublishWaitsUntilTaken(t *testing.T) {
 		}
 		return nil
 	}}
-	b, stop := start(t, m, bus.RouterOptions{}, map[string]*taker{"a": a})
+	b, stop := start(t, bus.RouterOptions{}, map[string]*taker{"a": a})
 	defer stop()
 	if err := b.Publish(t.Context(), "a", envelope(m, t, 0, 300)); err != nil {
 		t.Fatal(err)
@@ -118,7 +118,7 @@ func TestBrokenHandlerBlocksNoOther(t *testing.T) {
 	m := projtest.NewMemory()
 	m.Append(1)
 	bad, good := &taker{fail: func(int) error { return errors.New("down") }}, &taker{}
-	b, stop := start(t, m, bus.RouterOptions{Retries: 2}, map[string]*taker{"bad": bad, "good": good})
+	b, stop := start(t, bus.RouterOptions{Retries: 2}, map[string]*taker{"bad": bad, "good": good})
 	ctx, cancel := context.WithCancel(t.Context())
 	failed := make(chan error, 1)
 	go func() { failed <- b.Publish(ctx, "bad", envelope(m, t, 0, 1)) }()
@@ -152,11 +152,11 @@ func TestPoisonQueue(t *testing.T) {
 		}
 		return nil
 	}}
-	b, stop := start(t, m, bus.RouterOptions{OnPoison: func(_ context.Context, d, reason string, payload []byte) {
+	b, stop := start(t, bus.RouterOptions{OnPoison: func(_ context.Context, d, reason string, payload []byte) {
 		mu.Lock()
 		defer mu.Unlock()
 		reasons = append(reasons, d+": "+reason)
-		if _, _, err := bus.Decode(payload); err != nil {
+		if _, err := bus.Decode(payload); err != nil {
 			t.Errorf("the payload is not the message's: %v", err)
 		}
 	}}, map[string]*taker{"a": k})
@@ -186,38 +186,28 @@ func noise(n int) []byte {
 	return out
 }
 
-// The messages of an envelope are in work together, as many as there are lanes, and Publish waits for all of them.
+// The shards of a destination are in work together, as many as there are lanes, and each Publish waits for its own.
 func TestLanes(t *testing.T) {
-	const messages = inproc.Lanes + 4
-	m := projtest.NewMemory()
-	m.Append(messages)
-	for o := range eventstore.Offset(messages) {
-		m.Change(o+1, func(e *eventstore.Event) { e.Private = noise(40 << 10) })
-	}
 	full, release := make(chan struct{}), make(chan struct{})
-	var mu sync.Mutex
-	working, done := 0, 0
-	b, err := inproc.New(m, bus.RouterOptions{Log: quiet, Retries: 1})
+	var working atomic.Int64
+	b, err := inproc.New(bus.RouterOptions{Log: quiet, Retries: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
 	b.Subscribe("a", func(context.Context, projection.Envelope) error {
-		mu.Lock()
-		if working++; working == inproc.Lanes {
+		if working.Add(1) == inproc.Lanes {
 			close(full)
 		}
-		mu.Unlock()
 		<-release
-		mu.Lock()
-		defer mu.Unlock()
-		done++
 		return nil
 	})
 	ended := make(chan error, 1)
 	go func() { ended <- b.Run(context.Background()) }()
 	<-b.Running()
-	published := make(chan error, 1)
-	go func() { published <- b.Publish(t.Context(), "a", envelope(m, t, 0, messages)) }()
+	published := make(chan error, inproc.Lanes)
+	for shard := range eventstore.Shard(inproc.Lanes) {
+		go func() { published <- b.Publish(t.Context(), "a", projection.Envelope{Shard: shard, To: 1}) }()
+	}
 	select {
 	case <-full:
 	case <-time.After(10 * time.Second):
@@ -225,17 +215,15 @@ func TestLanes(t *testing.T) {
 	}
 	select {
 	case err := <-published:
-		t.Errorf("Publish returned %v with messages in work", err)
+		t.Errorf("Publish returned %v with its message in work", err)
 	default:
 	}
 	close(release)
-	if err := <-published; err != nil {
-		t.Error(err)
+	for range inproc.Lanes {
+		if err := <-published; err != nil {
+			t.Error(err)
+		}
 	}
-	if mu.Lock(); done != messages {
-		t.Errorf("%d of %d messages were taken when Publish returned", done, messages)
-	}
-	mu.Unlock()
 	if err := b.Close(); err != nil {
 		t.Error(err)
 	}
@@ -244,33 +232,19 @@ func TestLanes(t *testing.T) {
 	}
 }
 
-// What is too large for a message is read from the store by the handler.
+// What is too large for a message arrives as a pointer.
 func TestPointer(t *testing.T) {
 	m := projtest.NewMemory()
 	m.Append(3)
 	m.Change(2, func(e *eventstore.Event) { e.Private = noise(100 << 10) })
 	k := &taker{}
-	b, stop := start(t, m, bus.RouterOptions{}, map[string]*taker{"a": k})
+	b, stop := start(t, bus.RouterOptions{}, map[string]*taker{"a": k})
 	defer stop()
 	if err := b.Publish(t.Context(), "a", envelope(m, t, 0, 3)); err != nil {
 		t.Fatal(err)
 	}
-	at, n := eventstore.Offset(0), 0
-	slices.SortFunc(k.took, func(a, b projection.Envelope) int { return cmp.Compare(a.From, b.From) }) // lanes keep no order
-	for _, env := range k.took {
-		if env.From != at {
-			t.Errorf("(%d, %d] does not follow %d", env.From, env.To, at)
-		}
-		at = env.To
-		for _, e := range env.Events {
-			n++
-			if e.Offset == 2 && len(e.Private) != 100<<10 {
-				t.Errorf("the large event came with %d bytes", len(e.Private))
-			}
-		}
-	}
-	if at != 3 || n != 3 {
-		t.Errorf("came to offset %d with %d events", at, n)
+	if want := []projection.Envelope{{To: 3, Pointer: true}}; !reflect.DeepEqual(k.took, want) {
+		t.Errorf("took %+v, want %+v", k.took, want)
 	}
 }
 
@@ -291,7 +265,7 @@ func TestLine(t *testing.T) {
 		return nil
 	}}
 	runner := projection.NewRunner(c, m, db, projection.RunnerOptions{Log: quiet})
-	b, err := inproc.New(m, bus.RouterOptions{Log: quiet, Backoff: time.Millisecond})
+	b, err := inproc.New(bus.RouterOptions{Log: quiet, Backoff: time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -57,7 +57,7 @@ func startLine(t *testing.T, w *projtest.World, dir string) *line {
 	check()
 	l.relay, err = relay.Open(ctx, filepath.Join(dir, "relay.db"))
 	check()
-	l.bus, err = inproc.New(w.Store, bus.RouterOptions{Log: quiet})
+	l.bus, err = inproc.New(bus.RouterOptions{Log: quiet})
 	check()
 	var names []string
 	for _, p := range l.projectors() {

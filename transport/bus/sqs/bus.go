@@ -18,7 +18,6 @@ var _ bus.Bus = (*Bus)(nil)
 // use.
 type Bus struct {
 	cfg        Config
-	source     projection.Source
 	router     *message.Router
 	publisher  *Publisher
 	deadLetter *deadLetters
@@ -32,17 +31,16 @@ type Bus struct {
 }
 
 // Open makes a bus with the AWS SDK's settings of the environment. It calls nothing yet.
-func Open(ctx context.Context, source projection.Source, cfg Config, o bus.RouterOptions) (*Bus, error) {
+func Open(ctx context.Context, cfg Config, o bus.RouterOptions) (*Bus, error) {
 	var err error
 	if cfg.AWS, err = LoadAWS(ctx); err != nil {
 		return nil, err
 	}
-	return New(source, cfg, o)
+	return New(cfg, o)
 }
 
-// New makes a bus with the AWS settings of cfg. It calls nothing yet. source is where pointers to events too large for a
-// message lead.
-func New(source projection.Source, cfg Config, o bus.RouterOptions) (*Bus, error) {
+// New makes a bus with the AWS settings of cfg. It calls nothing yet.
+func New(cfg Config, o bus.RouterOptions) (*Bus, error) {
 	if cfg.Log == nil {
 		cfg.Log = o.Log
 	}
@@ -53,7 +51,7 @@ func New(source projection.Source, cfg Config, o bus.RouterOptions) (*Bus, error
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	b := &Bus{cfg: cfg, source: source, deadLetter: newDeadLetters(cfg)}
+	b := &Bus{cfg: cfg, deadLetter: newDeadLetters(cfg)}
 	router, err := bus.NewRouter(b.deadLetter.around(o))
 	if err != nil {
 		return nil, fmt.Errorf("queue bus: %w", err)
@@ -72,7 +70,7 @@ func (b *Bus) Subscribe(destination string, handle func(context.Context, project
 	b.mu.Lock()
 	b.subs = append(b.subs, sub)
 	b.mu.Unlock()
-	b.router.AddConsumerHandler(destination, destination, sub, readable(bus.Handler(b.source, handle)))
+	b.router.AddConsumerHandler(destination, destination, sub, readable(bus.Handler(handle)))
 }
 
 // readable calls a message that could not be unmarshaled poison.
@@ -112,10 +110,10 @@ func (b *Bus) Running() <-chan struct{} { return b.router.Running() }
 // ErrClosed says that the bus takes nothing more.
 var ErrClosed = errors.New("the bus is closed")
 
-// Publish hands the envelope to the destination's queue and waits until it is there. An error means that part of it may
-// not be: publish it again. When ctx ends the wait ends, and the envelope may still arrive.
+// Publish hands the envelope to the destination's queue and waits until it is there. An error means that it may not
+// be: publish it again. When ctx ends the wait ends, and the envelope may still arrive.
 func (b *Bus) Publish(ctx context.Context, destination string, env projection.Envelope) error {
-	payloads, err := b.memo.Encode(env)
+	payload, err := b.memo.Encode(env)
 	if err != nil {
 		return fmt.Errorf("publish to %s: %w", destination, err)
 	}
@@ -129,7 +127,7 @@ func (b *Bus) Publish(ctx context.Context, destination string, env projection.En
 	done := make(chan error, 1)
 	go func() {
 		defer b.publishing.Done()
-		done <- b.publisher.Publish(destination, bus.Messages(env, payloads)...)
+		done <- b.publisher.Publish(destination, bus.Message(env, payload))
 	}()
 	select {
 	case err := <-done:

@@ -25,10 +25,10 @@ var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 type handler = func(context.Context, projection.Envelope) error
 
 // start makes the destinations' queues and runs a bus with their handlers. stop ends it as a process does.
-func start(t *testing.T, source projection.Source, cfg sqs.Config, o bus.RouterOptions, handlers map[string]handler) (b *sqs.Bus, stop func()) {
+func start(t *testing.T, cfg sqs.Config, o bus.RouterOptions, handlers map[string]handler) (b *sqs.Bus, stop func()) {
 	t.Helper()
 	o.Log, o.Backoff = quiet, time.Millisecond
-	b, err := sqs.New(source, cfg, o)
+	b, err := sqs.New(cfg, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +146,7 @@ func TestDelivers(t *testing.T) {
 	m := projtest.NewMemory()
 	m.Append(2000)
 	var k tally
-	b, _ := start(t, m, sqstest.Config(t), bus.RouterOptions{}, map[string]handler{"a": k.handle})
+	b, _ := start(t, sqstest.Config(t), bus.RouterOptions{}, map[string]handler{"a": k.handle})
 	for at := eventstore.Offset(0); at < 2000; at += 500 {
 		publish(t, b, "a", envelope(t, m, at, at+500))
 	}
@@ -160,8 +160,8 @@ func TestABusMayOnlyPublish(t *testing.T) {
 	m.Append(1)
 	cfg := sqstest.Config(t)
 	var k tally
-	sender, stop := start(t, m, cfg, bus.RouterOptions{}, nil)
-	start(t, m, cfg, bus.RouterOptions{}, map[string]handler{"a": k.handle})
+	sender, stop := start(t, cfg, bus.RouterOptions{}, nil)
+	start(t, cfg, bus.RouterOptions{}, map[string]handler{"a": k.handle})
 	publish(t, sender, "a", envelope(t, m, 0, 1))
 	eventually(t, "the event, at the other process", k.has(1))
 	stop() // Run ends with its context
@@ -172,7 +172,7 @@ func TestPublishToAMissingQueueFails(t *testing.T) {
 	m := projtest.NewMemory()
 	m.Append(1)
 	cfg := sqstest.Config(t)
-	b, stop := start(t, m, cfg, bus.RouterOptions{}, map[string]handler{"a": new(tally).handle})
+	b, stop := start(t, cfg, bus.RouterOptions{}, map[string]handler{"a": new(tally).handle})
 	if err := b.Publish(t.Context(), "nobody", envelope(t, m, 0, 1)); err == nil {
 		t.Error("the envelope was taken")
 	}
@@ -180,7 +180,7 @@ func TestPublishToAMissingQueueFails(t *testing.T) {
 	if err := b.Publish(t.Context(), "a", envelope(t, m, 0, 1)); !errors.Is(err, sqs.ErrClosed) {
 		t.Errorf("a closed bus: %v", err)
 	}
-	lost, err := sqs.New(m, cfg, bus.RouterOptions{Log: quiet})
+	lost, err := sqs.New(cfg, bus.RouterOptions{Log: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,7 +201,7 @@ func TestVisibilityIsExtended(t *testing.T) {
 	k := tally{fail: func(int) error { time.Sleep(7 * time.Second); return nil }} // the work
 	cfg := sqstest.Config(t)
 	cfg.Visibility = 3 * time.Second
-	b, stop := start(t, m, cfg, bus.RouterOptions{}, map[string]handler{"a": k.handle})
+	b, stop := start(t, cfg, bus.RouterOptions{}, map[string]handler{"a": k.handle})
 	publish(t, b, "a", envelope(t, m, 0, 1))
 	eventually(t, "the event", k.has(1))
 	q := ensure(t, cfg, "a")
@@ -238,7 +238,7 @@ func TestStartsBeforeTheService(t *testing.T) {
 		return client.Do(r)
 	})
 	var k tally
-	b, err := sqs.New(m, cfg, bus.RouterOptions{Log: quiet})
+	b, err := sqs.New(cfg, bus.RouterOptions{Log: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -41,11 +41,11 @@ func (c *calls) count(operation string) {
 type bareBus struct{ pub *wmsqs.Publisher }
 
 func (b bareBus) Publish(_ context.Context, destination string, env projection.Envelope) error {
-	payloads, err := bus.Encode(env)
+	payload, err := bus.Encode(env)
 	if err != nil {
 		return err
 	}
-	return b.pub.Publish(destination, bus.Messages(env, payloads)...)
+	return b.pub.Publish(destination, bus.Message(env, payload))
 }
 
 func runBare(tb testing.TB, cfg sqs.Config, count func(string), took func(n int)) (relay.Publisher, func()) {
@@ -78,7 +78,7 @@ func runBare(tb testing.TB, cfg sqs.Config, count func(string), took func(n int)
 	}
 	var reading sync.WaitGroup
 	reading.Go(func() {
-		handle := bus.Handler(nil, func(_ context.Context, env projection.Envelope) error { took(len(env.Events)); return nil })
+		handle := bus.Handler(func(_ context.Context, env projection.Envelope) error { took(int(env.To - env.From)); return nil })
 		for m := range messages {
 			go func(m *message.Message) {
 				if handle(m) == nil {
@@ -93,13 +93,13 @@ func runBare(tb testing.TB, cfg sqs.Config, count func(string), took func(n int)
 	}
 }
 
-func runOurs(tb testing.TB, source projection.Source, cfg sqs.Config, took func(n int)) (relay.Publisher, func()) {
+func runOurs(tb testing.TB, cfg sqs.Config, took func(n int)) (relay.Publisher, func()) {
 	tb.Helper()
-	ours, err := sqs.New(source, cfg, bus.RouterOptions{Log: quiet})
+	ours, err := sqs.New(cfg, bus.RouterOptions{Log: quiet})
 	if err != nil {
 		tb.Fatal(err)
 	}
-	ours.Subscribe("a", func(_ context.Context, env projection.Envelope) error { took(len(env.Events)); return nil })
+	ours.Subscribe("a", func(_ context.Context, env projection.Envelope) error { took(int(env.To - env.From)); return nil })
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- ours.Run(ctx) }()
@@ -153,7 +153,7 @@ func measureCalls(tb testing.TB, bare bool, seconds int) *measured {
 	if bare {
 		publisher, stop = runBare(tb, cfg, m.calls.count, took)
 	} else {
-		publisher, stop = runOurs(tb, source, cfg, took)
+		publisher, stop = runOurs(tb, cfg, took)
 	}
 	defer stop()
 	ctx, cancel := context.WithCancel(tb.Context())

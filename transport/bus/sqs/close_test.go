@@ -22,7 +22,7 @@ func TestCloseFinishesOrGivesBack(t *testing.T) {
 	cfg.Workers, cfg.Visibility, cfg.Drain = 2, time.Minute, 10*time.Second
 	working, finish := make(chan struct{}, 40), make(chan struct{})
 	first := tally{fail: func(int) error { working <- struct{}{}; <-finish; return nil }}
-	b, stop := start(t, m, cfg, bus.RouterOptions{}, map[string]handler{"a": first.handle})
+	b, stop := start(t, cfg, bus.RouterOptions{}, map[string]handler{"a": first.handle})
 	for at := range eventstore.Offset(40) {
 		publish(t, b, "a", envelope(t, m, at, at+1))
 	}
@@ -36,7 +36,7 @@ func TestCloseFinishesOrGivesBack(t *testing.T) {
 	}
 	var rest tally
 	began := time.Now()
-	start(t, m, cfg, bus.RouterOptions{}, map[string]handler{"a": rest.handle})
+	start(t, cfg, bus.RouterOptions{}, map[string]handler{"a": rest.handle})
 	eventually(t, "the rest, which was given back", rest.has(40-done))
 	if took := time.Since(began); took > 40*time.Second {
 		t.Errorf("the rest came after %v", took)
@@ -56,7 +56,7 @@ func TestCloseCancelsWhatHangs(t *testing.T) {
 	cfg := sqstest.Config(t)
 	cfg.Visibility, cfg.Drain = time.Minute, 200*time.Millisecond
 	working := make(chan struct{}, 1)
-	b, stop := start(t, m, cfg, bus.RouterOptions{}, map[string]handler{"a": func(ctx context.Context, _ projection.Envelope) error {
+	b, stop := start(t, cfg, bus.RouterOptions{}, map[string]handler{"a": func(ctx context.Context, _ projection.Envelope) error {
 		working <- struct{}{}
 		<-ctx.Done()
 		return ctx.Err()
@@ -76,7 +76,7 @@ func TestCloseGivesBackWhatIsDeaf(t *testing.T) {
 	cfg.Visibility, cfg.Drain = time.Minute, 200*time.Millisecond
 	working, hear := make(chan struct{}, 1), make(chan struct{})
 	defer close(hear)
-	b, stop := start(t, m, cfg, bus.RouterOptions{Closing: time.Second}, map[string]handler{"a": func(context.Context, projection.Envelope) error {
+	b, stop := start(t, cfg, bus.RouterOptions{Closing: time.Second}, map[string]handler{"a": func(context.Context, projection.Envelope) error {
 		working <- struct{}{}
 		<-hear
 		return nil
@@ -95,11 +95,11 @@ func TestCloseEndsItsReceive(t *testing.T) {
 	cfg := sqstest.Config(t)
 	cfg.Visibility, cfg.Wait, cfg.Drain = time.Minute, 5*time.Second, 20*time.Second
 	var first tally
-	b, stop := start(t, m, cfg, bus.RouterOptions{Closing: time.Minute}, map[string]handler{"a": first.handle})
+	b, stop := start(t, cfg, bus.RouterOptions{Closing: time.Minute}, map[string]handler{"a": first.handle})
 	publish(t, b, "a", envelope(t, m, 0, 1))
 	eventually(t, "the first event", first.has(1)) // a worker asks for the next, so a receive is under way
 	stop()
-	other, _ := start(t, m, cfg, bus.RouterOptions{}, nil)
+	other, _ := start(t, cfg, bus.RouterOptions{}, nil)
 	publish(t, other, "a", envelope(t, m, 1, 2))
 	comesToAnother(t, m, cfg, 1)
 }
@@ -109,7 +109,7 @@ func comesToAnother(t *testing.T, m *projtest.Memory, cfg sqs.Config, events int
 	t.Helper()
 	var k tally
 	began := time.Now()
-	start(t, m, cfg, bus.RouterOptions{}, map[string]handler{"a": k.handle})
+	start(t, cfg, bus.RouterOptions{}, map[string]handler{"a": k.handle})
 	eventually(t, "the event, at another", k.has(events))
 	if took := time.Since(began); took > 40*time.Second {
 		t.Errorf("it came after %v, of a visibility of %v", took, cfg.Visibility)

@@ -118,7 +118,7 @@ func startLine(t *testing.T, w *projtest.World, dir string, cfg sqs.Config, swee
 	check()
 	l.relay, err = relay.Open(ctx, filepath.Join(dir, "relay.db"))
 	check()
-	inner, err := sqs.New(w.Store, cfg, bus.RouterOptions{Log: quiet})
+	inner, err := sqs.New(cfg, bus.RouterOptions{Log: quiet})
 	check()
 	l.bus = &unruly{Bus: inner, rnd: rand.New(rand.NewPCG(1, 2)), sent: map[string][]projection.Envelope{}}
 	var mu sync.Mutex // guards swept

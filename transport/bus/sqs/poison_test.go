@@ -34,7 +34,7 @@ func TestPoisonGoesToTheDeadLetters(t *testing.T) {
 	}
 	var mu sync.Mutex
 	hooked := 0
-	b, _ := start(t, m, cfg, bus.RouterOptions{OnPoison: func(context.Context, string, string, []byte) {
+	b, _ := start(t, cfg, bus.RouterOptions{OnPoison: func(context.Context, string, string, []byte) {
 		mu.Lock()
 		defer mu.Unlock()
 		hooked++
@@ -104,7 +104,7 @@ func TestOneInAHundredIsPoison(t *testing.T) {
 	cfg := sqstest.Config(t)
 	cfg.MaxReceives = 2 // of what panics
 	var k tally
-	b, _ := start(t, m, cfg, bus.RouterOptions{Retries: 1}, map[string]handler{"a": func(ctx context.Context, env projection.Envelope) error {
+	b, _ := start(t, cfg, bus.RouterOptions{Retries: 1}, map[string]handler{"a": func(ctx context.Context, env projection.Envelope) error {
 		switch env.To {
 		case 1 * each:
 			return &projection.Poison{Err: errors.New("unknown type")}

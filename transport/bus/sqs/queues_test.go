@@ -66,7 +66,7 @@ func TestGroupIsTheTenant(t *testing.T) {
 	m.Change(2, func(e *eventstore.Event) { e.Tenant = other })
 	cfg := sqstest.Config(t)
 	ensure(t, cfg, "a")
-	b, err := sqs.New(m, cfg, bus.RouterOptions{Log: quiet})
+	b, err := sqs.New(cfg, bus.RouterOptions{Log: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +137,7 @@ func TestBackoffDeadLetterRedrive(t *testing.T) {
 		}
 		return nil
 	}}
-	b, _ := start(t, m, cfg, bus.RouterOptions{Retries: 1}, map[string]handler{"a": k.handle})
+	b, _ := start(t, cfg, bus.RouterOptions{Retries: 1}, map[string]handler{"a": k.handle})
 	q := ensure(t, cfg, "a")
 	began := time.Now()
 	publish(t, b, "a", envelope(t, m, 0, 1))

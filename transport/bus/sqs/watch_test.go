@@ -24,7 +24,7 @@ func TestWatch(t *testing.T) {
 	cfg := sqstest.Config(t)
 	cfg.Workers = 1
 	finish := make(chan struct{})
-	b, _ := start(t, m, cfg, bus.RouterOptions{}, map[string]handler{"a": func(_ context.Context, env projection.Envelope) error {
+	b, _ := start(t, cfg, bus.RouterOptions{}, map[string]handler{"a": func(_ context.Context, env projection.Envelope) error {
 		<-finish
 		if env.To == 2 {
 			return &projection.Poison{Err: errors.New("bad")}
@@ -74,7 +74,7 @@ func TestWatch(t *testing.T) {
 func TestPing(t *testing.T) {
 	t.Parallel()
 	cfg := sqstest.Config(t)
-	b, _ := start(t, projtest.NewMemory(), cfg, bus.RouterOptions{}, map[string]handler{"a": new(tally).handle})
+	b, _ := start(t, cfg, bus.RouterOptions{}, map[string]handler{"a": new(tally).handle})
 	if err := b.Ping(t.Context(), "a"); err != nil {
 		t.Error(err)
 	}
