@@ -8,12 +8,13 @@ FAULT_CYCLES     ?= 200
 SEEDS            ?= 10000
 FROM             ?= 1
 FAULT_ENTRIES    ?= 1000000
+BENCH_ROWS       ?= 50000000
 
 # Starts the servers that the environment does not name, and ends them with the tests.
 WITH_SERVERS := scripts/with-servers.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help run up build test vet lint race short e2e proof sim mutants fuzz bench fmt sample servers servers-down compose-env clean
+.PHONY: help run up build test vet lint race short e2e proof sim mutants fuzz bench bench-rows fmt sample servers servers-down compose-env clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,9 +46,13 @@ short: ## all tests without the race detector
 e2e: ## the end-to-end tests alone; AUDITLOG_SAMPLE names a file of real CloudTrail records
 	CGO_ENABLED=0 $(WITH_SERVERS) go test -count=1 -timeout 20m -v ./test/e2e
 
-proof: ## the fault tests in their long form: on each tier FAULT_CYCLES (200) kills while FAULT_ENTRIES (10^6) are acknowledged, and the storm of keys; some hours
+proof: build ## the long forms: on each tier FAULT_CYCLES (200) kills while FAULT_ENTRIES (10^6) are acknowledged, the storm of keys, and writes into BENCH_ROWS (5·10^7) rows; some hours
 	CGO_ENABLED=0 AUDITLOG_FAULT_CYCLES=$(FAULT_CYCLES) AUDITLOG_FAULT_ENTRIES=$(FAULT_ENTRIES) $(WITH_SERVERS) \
 		go test -count=1 -timeout 12h -v ./test/faults/... ./test/storm
+	$(WITH_SERVERS) $(MAKE) bench-rows
+
+bench-rows: build ## writes into a table of BENCH_ROWS (5·10^7) rows beside one of 10^6, on PostgreSQL; takes about 40 GB of disk. Needs the variables of .servers/test.env
+	$(BIN)/auditlog bench --postgres "$$AUDITLOG_TEST_POSTGRES" --search "$$AUDITLOG_TEST_OPENSEARCH" --only rows --rows $(BENCH_ROWS)
 
 sim: ## the write path in virtual time: SEEDS (10000) schedules of faults from seed FROM (1); a seed that fails replays
 	CGO_ENABLED=0 go test -count=1 -timeout 2h -v ./test/sim -run TestSchedules -seeds $(SEEDS) -from $(FROM)

@@ -2,7 +2,7 @@
 // ratio are measured in the same run on the same machine. Nothing here is a test: figures are printed, never asserted.
 //
 // The service runs as processes of its own, so that the generator's work is counted apart; both still share the machine's
-// cores. Rate limits do not exist in this version. The embedded tier lies in fresh data dirs. The distributed tier lies on
+// cores. Rate limits are off. The embedded tier lies in fresh data dirs. The distributed tier lies on
 // servers that run already, in databases, queues and indices of the run's own, which are removed at its end.
 package bench
 
@@ -24,14 +24,15 @@ type Line struct {
 	Unit        string             `json:"unit"`
 	Floor       float64            `json:"floor,omitempty"` // what must be reached; 0: stated only
 	Goal        float64            `json:"goal,omitempty"`
-	Least       bool               `json:"at_least"` // the value is to be at least the floor, else at most
+	Least       bool               `json:"at_least"` // more is better: the value is to be at least the floor, else at most
 	Sides       map[string]float64 `json:"sides,omitempty"`
 	Cache       string             `json:"cache"` // warm or cold
 	Workers     string             `json:"workers"`
+	Limits      string             `json:"rate_limits"` // off
 	Connections int                `json:"connections"`
 	Samples     int                `json:"samples"`
 	Entries     int                `json:"entries,omitempty"` // stored in the tenant
-	Load        float64            `json:"load,omitempty"`    // entries/s that other tenants send meanwhile
+	Load        float64            `json:"load,omitempty"`    // entries/s that are sent meanwhile
 	Tier        string             `json:"tier"`
 }
 
@@ -67,9 +68,16 @@ type Options struct {
 	Duration time.Duration // of each measure by time; default 5 s
 	Sustain  time.Duration // how long the distributed tier is to hold its rate; default 1 min
 	Samples  int           // of each latency; default 1,000
-	Lines    io.Writer     // JSON lines
-	Table    io.Writer     // for people
-	Say      func(string)  // told what is being measured
+	Tenants  int           // for writes by many of them; default 10,000
+	Rows     int           // for writes into a table that holds many; default 1,000,000
+
+	Profiles  string  // folder for profiles of the write steps; default: none are taken
+	Earlier   []Line  // to compare with
+	Tolerance float64 // percent by which a figure may be worse than it was
+
+	Lines io.Writer    // JSON lines
+	Table io.Writer    // for people
+	Say   func(string) // told what is being measured
 }
 
 func (o Options) withDefaults() Options {
@@ -88,6 +96,12 @@ func (o Options) withDefaults() Options {
 	if o.Samples <= 0 {
 		o.Samples = 1000
 	}
+	if o.Tenants <= 0 {
+		o.Tenants = 10_000
+	}
+	if o.Rows <= 0 {
+		o.Rows = million
+	}
 	return o
 }
 
@@ -99,7 +113,7 @@ type run struct {
 }
 
 func (r *run) report(l Line) error {
-	l.Tier = r.tier
+	l.Tier, l.Limits = r.tier, "off"
 	r.lines = append(r.lines, l)
 	return json.NewEncoder(r.Lines).Encode(l)
 }
@@ -111,9 +125,12 @@ type step struct {
 }
 
 // Steps are the names that Only takes; line stands for those behind it as well.
-var Steps = []string{"start", "writes", "line", "rebuild", "sustained", "scale", "latency", "calls", "search", "replay", "export"}
+var Steps = []string{
+	"start", "writes", "open", "sizes", "tenants", "snapshot", "rows",
+	"line", "rebuild", "sustained", "scale", "latency", "calls", "search", "replay", "export",
+}
 
-var lineSteps = Steps[3:]
+var writeSteps, lineSteps = Steps[1:7], Steps[8:]
 
 // wants tells whether a step is to be taken.
 func (o Options) wants(name string) bool {
@@ -134,7 +151,7 @@ func (o Options) take(ctx context.Context, steps []step, wants func(name string)
 	return nil
 }
 
-// Run carries out every measure.
+// Run carries out every measure. Errors: ErrWorse beside what a measure met.
 func Run(ctx context.Context, o Options) error {
 	r := &run{Options: o.withDefaults(), tier: "embedded"}
 	steps := []step{
@@ -145,14 +162,29 @@ func Run(ctx context.Context, o Options) error {
 	if o.Servers != (Servers{}) {
 		r.tier = "distributed"
 		steps = []step{
-			{"writes", "writes with workers stopped", r.serverWrites},
+			{"writes", "writes with workers stopped", r.writes},
 			{"line", "the whole line: rebuild, sustained rate, latencies, reads", r.serverLine},
 		}
 	}
+	parts := map[string][]string{"writes": writeSteps, "line": lineSteps}
 	wants := func(name string) bool {
-		return o.wants(name) || name == "line" && slices.ContainsFunc(o.Only, func(only string) bool { return slices.Contains(lineSteps, only) })
+		return o.wants(name) || slices.ContainsFunc(parts[name], func(part string) bool { return slices.Contains(o.Only, part) })
 	}
-	return errors.Join(r.take(ctx, steps, wants), r.table())
+	return errors.Join(r.take(ctx, steps, wants), r.table(), r.compared())
+}
+
+// writes measures one service after the other way of writing to it.
+func (r *run) writes(ctx context.Context) error {
+	return r.withWriter(ctx, func(ctx context.Context, w *writer) error {
+		return r.take(ctx, []step{
+			{"writes", "  bulks and single entries against their limits", w.ratios},
+			{"open", "  open loop", w.openLoop},
+			{"sizes", "  entries of 4 KiB", w.sizes},
+			{"tenants", "  many tenants", w.many},
+			{"snapshot", "  a snapshot held open", w.snapshot},
+			{"rows", "  many rows stored", w.rows},
+		}, r.wants)
+	})
 }
 
 func (r *run) table() error {

@@ -24,7 +24,7 @@ func (s *stack) cost(ctx context.Context, grouped *process) error {
 	var sides [2]bill
 	for n := range turns + 1 {
 		for i, p := range []*process{grouped, alone} {
-			one, err := s.bill(ctx, m, p, target{p.addr, grouped.tokens["writer"]})
+			one, err := s.bill(ctx, m, p, newCrowd(p.addr, grouped.tokens["writer"]))
 			if err != nil {
 				return err
 			}
@@ -71,7 +71,7 @@ func (b *bill) perEntry() float64 { return (b.service + b.database).perEntry(b.e
 func (b *bill) rate() float64     { return float64(b.entries) / b.took.Seconds() }
 
 // bill posts single entries for a turn.
-func (s *stack) bill(ctx context.Context, m *meter, p *process, to target) (b bill, err error) {
+func (s *stack) bill(ctx context.Context, m *meter, p *process, to crowd) (b bill, err error) {
 	pid := p.cmd.Process.Pid
 	database, err := m.used(ctx)
 	if err != nil {
@@ -81,7 +81,7 @@ func (s *stack) bill(ctx context.Context, m *meter, p *process, to target) (b bi
 	if err != nil {
 		return b, err
 	}
-	done, took, err := singles(to, pathLogs, distributedFanOut, s.Duration/turns)
+	done, err := singles(to, pathLogs, distributedFanOut, s.Duration/turns)
 	if err != nil {
 		return b, err
 	}
@@ -90,5 +90,5 @@ func (s *stack) bill(ctx context.Context, m *meter, p *process, to target) (b bi
 		return b, err
 	}
 	databaseAfter, err := m.used(ctx)
-	return bill{int(done), took, cpu(serviceAfter - service), cpu(databaseAfter - database)}, err
+	return bill{len(done.each), done.took, cpu(serviceAfter - service), cpu(databaseAfter - database)}, err
 }

@@ -2,7 +2,7 @@ package bench
 
 import (
 	"net/http"
-	"sync"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -22,6 +22,18 @@ const (
 
 // target is where entries of a tenant go.
 type target struct{ addr, token string }
+
+// crowd is tenants of one service, to which requests go in turn.
+type crowd struct {
+	addr   string
+	tokens []string
+	turn   *atomic.Int64
+}
+
+func newCrowd(addr string, tokens ...string) crowd { return crowd{addr, tokens, new(atomic.Int64)} }
+
+// next is the token of the tenant whose turn it is.
+func (c crowd) next() string { return c.tokens[int(c.turn.Add(1)-1)%len(c.tokens)] }
 
 // A million entries of a tenant lie a month apart when they are history to search in, and a day apart when they arrive.
 const (
@@ -69,65 +81,73 @@ func bulkBodies(n, each, days int) ([][]byte, error) {
 	return bodies, nil
 }
 
-// bulks is the time of n bulks over bulkConns connections for each target.
-func bulks(to []target, n int) (time.Duration, error) {
-	bodies, err := bulkBodies(min(n, 10), bulkEntries, arrival)
-	if err != nil {
-		return 0, err
-	}
+// bulks is the time of n bulks over bulkConns connections.
+func bulks(to crowd, bodies [][]byte, n int) (time.Duration, error) {
 	var next atomic.Int64
 	var all errgroup.Group
 	start := time.Now()
-	for i := range bulkConns * len(to) {
-		t := to[i%len(to)]
+	for range bulkConns {
 		all.Go(func() error {
-			c, err := dial(t.addr)
+			c, err := dial(to.addr)
 			if err != nil {
 				return err
 			}
 			defer c.close()
 			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
-				if _, err := c.want(http.StatusCreated, "POST", pathBulk, t.token, bodies[i%len(bodies)]); err != nil {
+				if _, err := c.want(http.StatusCreated, "POST", pathBulk, to.next(), bodies[i%len(bodies)]); err != nil {
 					return err
 				}
 			}
 			return nil
 		})
 	}
-	err = all.Wait()
+	err := all.Wait()
 	return time.Since(start), err
 }
 
-// singles is how many requests were answered over many connections, and in which time: d and what was under way then.
-func singles(to target, path string, conns int, d time.Duration) (int64, time.Duration, error) {
+// answered is requests that were answered, and in which time.
+type answered struct {
+	took time.Duration
+	each times
+}
+
+func (a *answered) add(o answered) {
+	a.took += o.took
+	a.each = append(a.each, o.each...)
+}
+
+func (a answered) rate() float64 { return float64(len(a.each)) / a.took.Seconds() }
+
+// singles posts over many connections, each as soon as its last request is answered: for d, and until what is under way
+// then is answered.
+func singles(to crowd, path string, conns int, d time.Duration) (answered, error) {
 	bodies, err := entries(0, 1000)
 	if err != nil {
-		return 0, 0, err
+		return answered{}, err
 	}
-	var done atomic.Int64
-	failures := make(chan error, conns)
-	var all sync.WaitGroup
+	each := make([]times, conns)
+	var all errgroup.Group
 	start := time.Now()
 	deadline := start.Add(d)
 	for i := range conns {
-		all.Go(func() {
+		all.Go(func() error {
 			c, err := dial(to.addr)
 			if err != nil {
-				failures <- err
-				return
+				return err
 			}
 			defer c.close()
-			for n := i; time.Now().Before(deadline); n++ {
-				if _, err := c.want(http.StatusCreated, "POST", path, to.token, bodies[n%len(bodies)]); err != nil {
-					failures <- err
-					return
+			begin := time.Now()
+			for n := i; begin.Before(deadline); n++ {
+				if _, err := c.want(http.StatusCreated, "POST", path, to.next(), bodies[n%len(bodies)]); err != nil {
+					return err
 				}
-				done.Add(1)
+				end := time.Now()
+				each[i] = append(each[i], end.Sub(begin))
+				begin = end
 			}
+			return nil
 		})
 	}
-	all.Wait()
-	took := time.Since(start)
-	close(failures)
-	return done.Load(), took, <-failures
+	err = all.Wait()
+	return answered{time.Since(start), slices.Concat(each...)}, err
 }

@@ -24,6 +24,7 @@ type process struct {
 	exited    chan error   // holds how it ended, once it has
 	addr, ops string
 	tokens    map[string]string // of the tenant that is measured, by role
+	secret    secret            // signs tokens of the embedded tier
 	began     time.Time
 }
 
@@ -57,10 +58,12 @@ func spawn(ctx context.Context, binary string, env []string, out io.Writer, comm
 // launch starts the embedded service on a data dir and returns once its quick start is printed.
 func launch(ctx context.Context, binary, dir string, args ...string) (*process, error) {
 	out, printed := io.Pipe()
-	p, err := spawn(ctx, binary, environ(nil), printed, "serve", append([]string{"--quickstart", "--bench-null", "--data-dir", dir}, args...)...)
+	key := newSecret()
+	p, err := spawn(ctx, binary, environ([]string{"AUDITLOG_JWT_SECRET=" + string(key)}), printed, "serve", append([]string{"--quickstart", "--bench-null", "--data-dir", dir}, args...)...)
 	if err != nil {
 		return nil, err
 	}
+	p.secret = key
 	ready := make(chan struct{})
 	go func() {
 		lines := bufio.NewScanner(out)

@@ -3,18 +3,14 @@ package bench
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 	"os/exec"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-
-	"auditlog/transport/httpapi/auth"
 )
 
 // Servers are what the distributed tier is measured on. Region, credentials and endpoint of SQS are the AWS SDK's settings.
@@ -29,7 +25,7 @@ type stack struct {
 	*run
 	name     string            // of all that it makes
 	settings map[string]string // of every process, by variable
-	secret   []byte            // signs tokens
+	secret   secret            // signs tokens
 	server   *pgx.Conn         // as the superuser
 	owner    string            // address of the database as the superuser
 	db       *pgx.Conn         // at owner
@@ -42,7 +38,7 @@ type stack struct {
 
 // newStack makes a stack; remove is due also when there is an error.
 func (r *run) newStack(ctx context.Context) (*stack, error) {
-	s := &stack{run: r, name: "bench" + strings.ToLower(rand.Text()[:10]), secret: []byte(rand.Text() + rand.Text())}
+	s := &stack{run: r, name: "bench" + strings.ToLower(rand.Text()[:10]), secret: newSecret()}
 	s.Say("  in databases, roles, queues and indices called " + s.name + "…")
 	var err error
 	if s.server, err = pgx.Connect(ctx, r.Servers.Postgres); err != nil {
@@ -185,28 +181,20 @@ func (s *stack) tenant(p *process) (map[string]string, error) {
 	}
 	defer c.close()
 	s.tenants++
-	answer, err := c.want(http.StatusCreated, "POST", "/api/v1/tenants", admin, fmt.Appendf(nil, `{"slug":"bench-%d","name":"Bench"}`, s.tenants))
-	var t struct{ ID string }
-	if err == nil {
-		err = json.Unmarshal(answer, &t)
-	}
+	id, err := createTenant(c, admin, fmt.Sprintf("bench-%d", s.tenants))
 	if err != nil {
 		return nil, err
 	}
 	tokens := map[string]string{}
 	for _, role := range []string{"writer", "reader", "auditor"} {
-		if tokens[role], err = s.mint(role, t.ID); err != nil {
+		if tokens[role], err = s.mint(role, id); err != nil {
 			return nil, err
 		}
 	}
 	return tokens, nil
 }
 
-func (s *stack) mint(role, tenant string) (string, error) {
-	return auth.Mint(s.secret, auth.Grant{
-		Issuer: "auditlog", Subject: "bench", Tenant: tenant, Roles: []string{role}, Rights: []string{auth.RightExport}, IssuedAt: time.Now(), TTL: 24 * time.Hour,
-	})
-}
+func (s *stack) mint(role, tenant string) (string, error) { return s.secret.mint(role, tenant) }
 
 // end stops processes, at the same time.
 func (s *stack) end(all ...*process) error {

@@ -63,32 +63,27 @@ type limit interface {
 // writeRatios measure what is acknowledged durable while projections are stopped, against the storage's limit and against
 // a handler that stores nothing. All sides take turns.
 type writeRatios struct {
-	*run
-	p      *process
-	limit  limit
-	bare   string // what the limit does with 1,000 rows
-	fanOut int    // connections that post single entries
+	*writer
+	limit limit
+	bare  string // what the limit does with 1,000 rows
 }
 
-// writes measures the embedded tier.
-func (r *run) writes(ctx context.Context) error {
-	limit, err := r.prepare(ctx)
+// fileRatios measures writes against what limits them on the embedded tier.
+func (w *writer) fileRatios(ctx context.Context) error {
+	limit, err := w.prepare(ctx)
 	if err != nil {
 		return err
 	}
 	defer limit.close()
-	dir, err := r.fresh("writes-")
-	if err != nil {
-		return err
+	return (&writeRatios{w, limit, "bare inserts"}).measure(ctx)
+}
+
+// ratios measures them on either tier.
+func (w *writer) ratios(ctx context.Context) error {
+	if w.stack != nil {
+		return w.serverRatios(ctx)
 	}
-	p, err := launch(ctx, r.Binary, dir, "--workers=off")
-	if err != nil {
-		return err
-	}
-	if err := (&writeRatios{r, p, limit, "bare inserts", 64}).measure(ctx); err != nil {
-		return err
-	}
-	return p.stop()
+	return w.fileRatios(ctx)
 }
 
 func (m *writeRatios) measure(ctx context.Context) error {
@@ -102,10 +97,13 @@ func (m *writeRatios) measure(ctx context.Context) error {
 
 func (m *writeRatios) bulk(ctx context.Context) error {
 	var service, inserts time.Duration
-	each := bulkConns * max(1, m.Bulks/turns/bulkConns)
-	to := []target{{m.p.addr, m.p.tokens["writer"]}}
+	each := m.each(turns)
+	bodies, err := bulkBodies(min(each, 10), bulkEntries, arrival)
+	if err != nil {
+		return err
+	}
 	for range turns {
-		took, err := bulks(to, each)
+		took, err := bulks(m.one, bodies, each)
 		if err != nil {
 			return err
 		}
@@ -120,33 +118,45 @@ func (m *writeRatios) bulk(ctx context.Context) error {
 	}
 	n := float64(turns * each * bulkEntries)
 	bulkRate, bareRate := n/service.Seconds(), n/inserts.Seconds()
-	return m.report(Line{
+	err = m.report(Line{
 		Name: "bulk of 1,000 / " + m.bare, Value: bulkRate / bareRate, Unit: "ratio", Least: true, Floor: 0.35, Goal: 0.7,
 		Cache: "warm", Workers: "off", Connections: bulkConns, Samples: turns * each,
 		Sides: map[string]float64{"bulk_entries_per_s": bulkRate, "bare_entries_per_s": bareRate},
 	})
+	if err != nil {
+		return err
+	}
+	return m.profiled(ctx, "bulk", func(d time.Duration) error { return bulksFor(m.one, bodies, d) })
 }
 
-func (m *writeRatios) single(context.Context) error {
-	counts, spent := map[string]int64{}, map[string]time.Duration{}
-	to := target{m.p.addr, m.p.tokens["writer"]}
+func (m *writeRatios) single(ctx context.Context) error {
+	var posts, nulls answered
 	for n := range turns + 1 {
-		for _, side := range []string{pathNull, pathLogs} {
-			done, took, err := singles(to, side, m.fanOut, m.Duration/turns)
+		for _, side := range []struct {
+			*answered
+			path string
+		}{{&nulls, pathNull}, {&posts, pathLogs}} {
+			one, err := singles(m.one, side.path, m.fanOut, m.Duration/turns)
 			if err != nil {
 				return err
 			}
 			if n > 0 { // the first turn warms up
-				counts[side] += done
-				spent[side] += took
+				side.add(one)
 			}
 		}
 	}
-	post, null := float64(counts[pathLogs])/spent[pathLogs].Seconds(), float64(counts[pathNull])/spent[pathNull].Seconds()
-	return m.report(Line{
+	post, null := posts.rate(), nulls.rate()
+	err := m.report(Line{
 		Name: "single POST / null handler", Value: post / null, Unit: "ratio", Least: true, Floor: 0.35, Goal: 0.5,
-		Cache: "warm", Workers: "off", Connections: m.fanOut, Samples: int(counts[pathLogs]),
+		Cache: "warm", Workers: "off", Connections: m.fanOut, Samples: len(posts.each),
 		Sides: map[string]float64{"post_per_s": post, "null_per_s": null},
+	})
+	if err != nil {
+		return err
+	}
+	return m.profiled(ctx, "single", func(d time.Duration) error {
+		_, err := singles(m.one, pathLogs, m.fanOut, d)
+		return err
 	})
 }
 

@@ -19,8 +19,8 @@ import (
 
 // TestBenchRuns takes a short look at every measure, so that they keep working; the figures are not judged.
 func TestBenchRuns(t *testing.T) {
-	r := bench(t, nil, "--entries", "6000", "--bulks", "2", "--duration", "200ms", "--samples", "20")
-	figures(t, r, "embedded", 12, 4)
+	r := bench(t, nil, "--entries", "6000", "--bulks", "2", "--duration", "200ms", "--sustain", "500ms", "--samples", "20", "--tenants", "20", "--rows", "2000")
+	figures(t, r, "embedded", 21, 11)
 }
 
 // TestBenchRunsOnServers does so on servers, where nothing may stay behind.
@@ -30,10 +30,10 @@ func TestBenchRunsOnServers(t *testing.T) {
 		"AUDITLOG_BENCH_POSTGRES=" + s.Postgres, "AUDITLOG_BENCH_SEARCH=" + s.Search,
 		"AWS_ENDPOINT_URL_SQS=" + s.SQS, "AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=local", "AWS_SECRET_ACCESS_KEY=local",
 	}
-	r := bench(t, env, "--entries", "3000", "--bulks", "2", "--duration", "200ms", "--sustain", "2s", "--samples", "20")
-	figures(t, r, "distributed", 17, 8)
+	r := bench(t, env, "--entries", "3000", "--bulks", "2", "--duration", "200ms", "--sustain", "2s", "--samples", "20", "--tenants", "20", "--rows", "2000")
+	figures(t, r, "distributed", 26, 15)
 	names := regexp.MustCompile(`called (bench[a-z0-9]+)`).FindAllStringSubmatch(r.Err, -1)
-	if len(names) != 2 {
+	if len(names) != 3 {
 		t.Fatalf("it does not say what its things are called: %s", r.Err)
 	}
 	db, err := pgx.Connect(t.Context(), s.Postgres)
