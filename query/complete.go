@@ -11,15 +11,30 @@ import (
 
 var errSearchTime = errors.New("the time for one search is over")
 
-// within runs work under the time limit of a search. Work that the limit ended, not the caller, is QueryTooCostly.
+// within runs work under the time limit of a search. Work that the limit ended, not the caller, keeps the kind that its
+// error has; without one it waited for parts that are busy with others, which is Overloaded.
 func (q *Queries) within(ctx context.Context, work func(context.Context) error) error {
 	limited, cancel := context.WithTimeoutCause(ctx, q.o.SearchTime, errSearchTime)
 	defer cancel()
 	err := work(limited)
-	if err != nil && errors.Is(context.Cause(limited), errSearchTime) {
+	if outOfTime(limited, err) {
+		return &fault.Error{Kind: fault.Overloaded, Detail: "the search was not answered in time; try again", RetryAfter: time.Second, Cause: err}
+	}
+	return err
+}
+
+// costly is for the error of what answers the question by itself, the index or the counts. When it was at work until the
+// limit of within, the question asks too much. One that is busy with others says so by a kind.
+func costly(limited context.Context, err error) error {
+	if outOfTime(limited, err) {
 		return fault.Wrap(fault.QueryTooCostly, err, "the search took too long; narrow it by time or by another filter")
 	}
 	return err
+}
+
+// outOfTime tells errors that no part has explained yet, after the limit of within.
+func outOfTime(limited context.Context, err error) bool {
+	return err != nil && errors.Is(context.Cause(limited), errSearchTime) && fault.KindOf(err) == fault.Internal
 }
 
 // completeTo is how far the index has come for a tenant. It waits at most wait for it to reach least, else fault.Behind.

@@ -9,6 +9,6 @@
 // out of the later ones, or reads as erased.
 //
 // Errors are *fault.Error where a reader can do something about them: Invalid and its like for the question, BadCursor
-// and CursorExpired for cursors, NotFound, Purged, Forbidden, Behind, QueryTooCostly. Everything else is Internal, or
-// the kind that the store gave.
+// and CursorExpired for cursors, NotFound, Purged, Forbidden, Behind, QueryTooCostly for a question that asks too much and
+// Overloaded for a service that has too much to do. Everything else is Internal, or the kind that the store gave.
 package query

@@ -248,7 +248,7 @@ func TestCutExportHasNoEnd(t *testing.T) {
 			w.index.catchUp()
 			out := &cutWriter{left: 1 << 30}
 			calls := 0
-			w.index.before = func(query.IndexQuery) error {
+			w.index.before = func(context.Context, query.IndexQuery) error {
 				if calls++; by == "index" && calls == 5 {
 					return errors.New("the index broke")
 				}

@@ -20,7 +20,7 @@ type memIndex struct {
 	applied eventstore.Offset
 	opened  map[eventstore.EventID][]entry.Opened // by entry: the original first
 	changed chan struct{}
-	before  func(q query.IndexQuery) error
+	before  func(ctx context.Context, q query.IndexQuery) error
 }
 
 func newMemIndex(w *world) *memIndex {
@@ -84,7 +84,7 @@ func (x *memIndex) check(q query.IndexQuery) {
 
 func (x *memIndex) Find(ctx context.Context, q query.IndexQuery) ([]query.Key, error) {
 	if x.before != nil {
-		if err := x.before(q); err != nil {
+		if err := x.before(ctx, q); err != nil {
 			return nil, err
 		}
 	}
@@ -126,14 +126,18 @@ type memRollups struct {
 	asked   []query.StatsQuery
 	answer  query.Stats
 	visible eventstore.Offset
+	before  func()
 }
 
-func (r *memRollups) Stats(_ context.Context, q query.StatsQuery) (query.Stats, error) {
+func (r *memRollups) Stats(ctx context.Context, q query.StatsQuery) (query.Stats, error) {
 	if q.Tenant.IsZero() || q.From >= q.To || q.Interval == "" {
 		r.tb.Errorf("rollups were asked %+v", q)
 	}
+	if r.before != nil {
+		r.before()
+	}
 	r.asked = append(r.asked, q)
-	return r.answer, nil
+	return r.answer, ctx.Err()
 }
 
 func (r *memRollups) Visible(context.Context, eventstore.Shard) (eventstore.Offset, error) {

@@ -86,10 +86,10 @@ func (s *memStore) head(tenant eventstore.TenantID) (h eventstore.Head) {
 	return h
 }
 
-func (s *memStore) Head(_ context.Context, tenant eventstore.TenantID) (eventstore.Head, error) {
+func (s *memStore) Head(ctx context.Context, tenant eventstore.TenantID) (eventstore.Head, error) {
 	s.enter("Head", tenant)
 	defer s.mu.Unlock()
-	return s.head(tenant), nil
+	return s.head(tenant), ctx.Err()
 }
 
 func (s *memStore) PositionAt(_ context.Context, tenant eventstore.TenantID, o eventstore.Offset) (p eventstore.Position, at eventstore.Micros, err error) {
@@ -145,7 +145,7 @@ func (s *memStore) ReadTenant(_ context.Context, tenant eventstore.TenantID, aft
 	return s.cut(s.readable(tenant, func(ev *eventstore.Event) bool { return ev.Position > after }), limit), nil
 }
 
-func (s *memStore) ReadPositions(_ context.Context, tenant eventstore.TenantID, at []eventstore.Position) ([]eventstore.Event, error) {
+func (s *memStore) ReadPositions(ctx context.Context, tenant eventstore.TenantID, at []eventstore.Position) ([]eventstore.Event, error) {
 	s.enter("ReadPositions", tenant)
 	defer s.mu.Unlock()
 	if len(at) == 0 || len(at) > 1000 {
@@ -155,7 +155,7 @@ func (s *memStore) ReadPositions(_ context.Context, tenant eventstore.TenantID, 
 	slices.SortFunc(found, func(a, b eventstore.Event) int {
 		return cmp.Compare(slices.Index(at, a.Position), slices.Index(at, b.Position))
 	})
-	return s.cut(found, len(at)), nil
+	return s.cut(found, len(at)), ctx.Err()
 }
 
 func (s *memStore) About(_ context.Context, tenant eventstore.TenantID, entries []eventstore.EventID) ([]eventstore.Event, error) {

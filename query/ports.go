@@ -79,7 +79,10 @@ type IndexQuery struct {
 	Limit    int
 }
 
-// Index finds entries; the embedded one and OpenSearch keep the same promises (projection/search/searchtest).
+// Index finds entries; the embedded one and OpenSearch keep the same promises (projection/search/searchtest). An index
+// that cannot tell by itself how a context's end came about returns a plain error: then it was at work on the question.
+// One that can gives fault.QueryTooCostly for that, and fault.Overloaded or Unavailable when it, or its server, was busy
+// with others.
 type Index interface {
 	// Find gives the keys of at most q.Limit matching entries in order. Fewer than Limit means that there are no more.
 	Find(ctx context.Context, q IndexQuery) ([]Key, error)

@@ -186,7 +186,7 @@ func (q *Queries) total(ctx context.Context, query IndexQuery) (*Total, error) {
 	query.After = nil
 	n, err := q.index.Count(ctx, query, MaxTotal+1)
 	if err != nil {
-		return nil, err
+		return nil, costly(ctx, err)
 	}
 	if n > MaxTotal {
 		return &Total{Value: MaxTotal, Relation: "gte"}, nil

@@ -34,7 +34,7 @@ func seen(t *testing.T, ring *keyring.Ring, req query.SearchRequest, next func(q
 	w := newWorldOn(t, ring, query.Options{})
 	w.recordMany(3)
 	var asked []query.IndexQuery
-	w.index.before = func(q query.IndexQuery) error {
+	w.index.before = func(_ context.Context, q query.IndexQuery) error {
 		asked = append(asked, q)
 		return nil
 	}
@@ -59,7 +59,7 @@ type everything struct{ *memIndex }
 func (x *everything) Find(ctx context.Context, q query.IndexQuery) ([]query.Key, error) {
 	asked := q.Criteria
 	q.Criteria = criteria.Criteria{}
-	if err := x.before(query.IndexQuery{Criteria: asked, Sort: q.Sort, Bound: q.Bound, After: q.After, Tenant: q.Tenant}); err != nil {
+	if err := x.before(ctx, query.IndexQuery{Criteria: asked, Sort: q.Sort, Bound: q.Bound, After: q.After, Tenant: q.Tenant}); err != nil {
 		return nil, err
 	}
 	before := x.before

@@ -301,23 +301,3 @@ func TestMinPositionWaits(t *testing.T) {
 		}
 	})
 }
-
-func TestSearchTime(t *testing.T) {
-	ring := newRing(t)
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorldOn(t, ring, query.Options{})
-		w.recordMany(1)
-		w.index.before = func(query.IndexQuery) error {
-			time.Sleep(3 * time.Second)
-			return nil
-		}
-		if _, err := w.q.Search(t.Context(), w.reader, query.SearchRequest{}); !fault.Is(err, fault.QueryTooCostly) {
-			t.Errorf("H2: a search of three seconds answers %v", err)
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		if _, err := w.q.Search(ctx, w.reader, query.SearchRequest{}); !errors.Is(err, context.DeadlineExceeded) || fault.Is(err, fault.QueryTooCostly) {
-			t.Errorf("a caller who left: %v", err)
-		}
-	})
-}

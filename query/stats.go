@@ -62,7 +62,7 @@ func (q *Queries) Stats(ctx context.Context, r Reader, req StatsRequest) (StatsA
 			return err
 		}
 		answer.Stats, err = q.rollups.Stats(ctx, query)
-		return err
+		return costly(ctx, err)
 	})
 	return answer, err
 }

@@ -32,7 +32,7 @@ func (w *walk) fill(ctx context.Context) ([]hit, error) {
 		w.query.Limit = max(w.want-len(hits), min(minRefill, w.want))
 		keys, err := w.q.index.Find(ctx, w.query)
 		if err != nil {
-			return nil, err
+			return nil, costly(ctx, err)
 		}
 		w.ended = len(keys) < w.query.Limit
 		if len(keys) == 0 {

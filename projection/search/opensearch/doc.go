@@ -12,6 +12,8 @@
 //   - A purge takes an index of a past month out whole where nothing else is in it; no document that is not purged goes with
 //     it, whatever other processes write meanwhile.
 //   - An answer holds entries of the asked tenant only, whole or not at all: a shard that does not answer is an error.
+//   - A question asks too much only when the server used up the time for it at work on it; whatever waited in its queue,
+//     or was turned away for its load, is fault.Overloaded, to be asked again.
 //   - Criteria mean what criteria.Match says; package searchtest compares both, and a test this index with the embedded
 //     one.
 //

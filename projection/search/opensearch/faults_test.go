@@ -391,7 +391,7 @@ func TestSearchesAreWholeOrFail(t *testing.T) {
 		"503":          {503, `{}`, fault.Unavailable},
 		"429":          {429, `{}`, fault.Overloaded},
 		"half":         {200, `{"_shards":{"total":2,"failed":1},"timed_out":false,"hits":{"hits":[]}}`, fault.Unavailable},
-		"out of time":  {200, `{"_shards":{"total":1,"failed":0},"timed_out":true,"hits":{"hits":[]}}`, fault.Unavailable},
+		"out of time":  {200, `{"_shards":{"total":1,"failed":0},"timed_out":true,"hits":{"hits":[]}}`, fault.QueryTooCostly},
 		"no JSON":      {200, `<html>`, fault.Unavailable},
 		"odd sort key": {200, `{"_shards":{"total":1,"failed":0},"hits":{"hits":[{"sort":[]}]}}`, fault.Unavailable},
 	} {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 
 	"auditlog/eventstore"
@@ -16,7 +17,8 @@ import (
 )
 
 // Find gives the keys of at most q.Limit matching entries in order; fewer mean that there are no more.
-// Errors: fault.Unavailable and fault.Overloaded when the server does not answer, or not for all of the index.
+// Errors: fault.Unavailable and fault.Overloaded when the server does not answer, or not for all of the index, and
+// fault.QueryTooCostly when it was at work on the question for the time that ctx gives.
 func (x *Index) Find(ctx context.Context, q query.IndexQuery) ([]query.Key, error) {
 	body := search{Size: q.Limit, Query: filter(q), TotalHits: false}
 	order := "desc"
@@ -63,6 +65,7 @@ type search struct {
 	Sort      []map[string]string `json:"sort,omitempty"`
 	After     []int64             `json:"search_after,omitempty"`
 	TotalHits any                 `json:"track_total_hits"` // up to which hits are counted; false: not at all
+	Timeout   string              `json:"timeout"`          // of the server's own work on one index, not of its queue
 }
 
 type found struct {
@@ -80,6 +83,7 @@ type found struct {
 
 // search asks the live generation through its alias.
 func (x *Index) search(ctx context.Context, tenant eventstore.TenantID, body *search) (answer found, err error) {
+	body.Timeout = strconv.FormatInt(x.workTime(ctx).Milliseconds(), 10) + "ms"
 	b, err := json.Marshal(body)
 	if err != nil {
 		return answer, err
@@ -89,7 +93,7 @@ func (x *Index) search(ctx context.Context, tenant eventstore.TenantID, body *se
 	err = x.server.do(ctx, http.MethodPost, path, b, &answer)
 	switch {
 	case err == nil && answer.TimedOut:
-		err = context.DeadlineExceeded
+		return answer, costly(errors.New("opensearch answered for a part of the index, timed_out"))
 	case err == nil:
 		err = answer.Shards.check("search")
 	}
@@ -100,6 +104,16 @@ func (x *Index) search(ctx context.Context, tenant eventstore.TenantID, body *se
 		return answer, searchError(ctx, err)
 	}
 	return answer, nil
+}
+
+// workTime is what the server may work on a question: less than the caller waits, so that it can still tell that this
+// was not enough.
+func (x *Index) workTime(ctx context.Context) time.Duration {
+	left := x.cfg.Requests.Timeout
+	if end, ok := ctx.Deadline(); ok {
+		left = min(left, time.Until(end))
+	}
+	return max(left*3/4, time.Millisecond)
 }
 
 // expected is how many indices a search must meet at least, as of the last look at State. Routing takes one shard of each.
@@ -122,18 +136,26 @@ func (x *Index) incomplete(ctx context.Context) error {
 	return err
 }
 
-// searchError says what the reader can do. The end of ctx is the caller's own.
+// searchError says what the reader can do. A question asks too much only when the server says so: what was not answered
+// by the end of ctx may have waited for others all the time.
 func searchError(ctx context.Context, err error) error {
 	var r *refused
+	known := errors.As(err, &r)
 	switch {
-	case ctx.Err() != nil:
+	case errors.Is(ctx.Err(), context.Canceled):
 		return fmt.Errorf("search: %w", err)
-	case errors.As(err, &r) && r.Status == http.StatusTooManyRequests:
+	case ctx.Err() != nil, known && r.Status == http.StatusTooManyRequests:
 		return &fault.Error{Kind: fault.Overloaded, Detail: "search has too much to do; try again", RetryAfter: time.Second, Cause: err}
-	case errors.As(err, &r) && !passing(r.Status):
+	case known && r.usedItsTime():
+		return costly(err)
+	case known && !passing(r.Status):
 		return fmt.Errorf("search: %w", err) // our defect
 	}
 	return unavailable(err)
+}
+
+func costly(err error) error {
+	return fault.Wrap(fault.QueryTooCostly, err, "the search took too long; narrow it by time or by another filter")
 }
 
 func unavailable(err error) error {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"maps"
 	"net/http"
-	"time"
 
 	"auditlog/eventstore"
 )
@@ -17,22 +16,39 @@ func (x *Index) kick() {
 	}
 }
 
-// refreshes makes what was applied visible as soon as that is asked for, but no two begin within Refresh: under load each
-// gathers what came meanwhile, and on an idle service nobody waits for one.
+// refreshes makes what was applied visible as soon as that is asked for, but no two begin within Refresh, whichever process
+// asks: under load each gathers what came meanwhile, from all of them, and on an idle service nobody waits for one.
 func (x *Index) refreshes(ctx context.Context) {
-	for began := (time.Time{}); ; {
+	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-x.dirty:
 		}
-		if wait(ctx, x.cfg.Refresh-time.Since(began)) != nil {
+		err := x.refreshTurn(ctx)
+		if err == nil {
+			err = x.refreshLive(ctx)
+		}
+		if ctx.Err() != nil {
 			return
 		}
-		began = time.Now()
-		if err := x.refreshLive(ctx); err != nil && ctx.Err() == nil {
+		if err != nil {
 			x.cfg.Log.WarnContext(ctx, "refresh of the search index failed, the next one goes on", "error", err)
 			x.kick()
+			_ = wait(ctx, x.cfg.Refresh) // ends early with ctx
+		}
+	}
+}
+
+// refreshTurn waits for this process's turn.
+func (x *Index) refreshTurn(ctx context.Context) error {
+	for {
+		left, err := x.cfg.State.RefreshTurn(ctx, x.cfg.Refresh)
+		if err != nil || left <= 0 {
+			return err
+		}
+		if err := wait(ctx, left); err != nil {
+			return err
 		}
 	}
 }

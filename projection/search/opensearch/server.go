@@ -25,6 +25,22 @@ type refused struct {
 	Status int
 	Type   string // e.g. "index_not_found_exception"
 	Reason string
+	Shards []shardFailure // of a search
+}
+
+type shardFailure struct {
+	Reason failure `json:"reason"`
+}
+
+// usedItsTime tells a search that ran in every shard which failed until its timeout. Time in the server's queue does not
+// count for that.
+func (r *refused) usedItsTime() bool {
+	for _, s := range r.Shards {
+		if s.Reason.Type != "query_phase_execution_exception" || s.Reason.Reason != "Time exceeded" {
+			return false
+		}
+	}
+	return len(r.Shards) > 0
 }
 
 func (r *refused) Error() string {
@@ -77,9 +93,14 @@ func (s *server) within(ctx context.Context, limit time.Duration, method, path s
 
 func refusal(status int, answer []byte) *refused {
 	r := &refused{Status: status, Reason: http.StatusText(status)}
-	var problem struct{ Error failure }
+	var problem struct {
+		Error struct {
+			failure
+			Shards []shardFailure `json:"failed_shards"`
+		}
+	}
 	if json.Unmarshal(answer, &problem) == nil && problem.Error.Type != "" {
-		r.Type, r.Reason = problem.Error.Type, problem.Error.String()
+		r.Type, r.Reason, r.Shards = problem.Error.Type, problem.Error.String(), problem.Error.Shards
 	}
 	return r
 }

@@ -3,6 +3,7 @@ package opensearch
 import (
 	"context"
 	"errors"
+	"time"
 
 	"auditlog/eventstore"
 	"auditlog/projection"
@@ -39,6 +40,10 @@ type State interface {
 	// Visible is the mark per shard up to which everything is found; SetVisible raises marks and never lowers one.
 	Visible(ctx context.Context, gen int) (map[eventstore.Shard]eventstore.Offset, error)
 	SetVisible(ctx context.Context, gen int, marks map[eventstore.Shard]eventstore.Offset) error
+
+	// RefreshTurn begins a refresh: 0 tells one of the callers, of whatever process, to go ahead, and then no other until
+	// every is over; all others get the time that is left of it, at most every.
+	RefreshTurn(ctx context.Context, every time.Duration) (left time.Duration, err error)
 
 	// Purge raises the position up to which a tenant's documents are gone from a generation, and never lowers it.
 	// Removals are these watermarks, and the indices that were taken out: what a writer looks at, in one step, once its

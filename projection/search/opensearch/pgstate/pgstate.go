@@ -31,7 +31,7 @@ func Prepare(ctx context.Context, owner, service string) error {
 	return schema().Grant(ctx, owner, service,
 		`INSERT, UPDATE, DELETE ON auditlog_search.generations, auditlog_search.ranges, auditlog_search.visible,
 			auditlog_search.tenants, auditlog_search.indices, auditlog_search.scrubs`,
-		`UPDATE ON auditlog_search.last_generation`,
+		`UPDATE ON auditlog_search.last_generation, auditlog_search.refresh`,
 		`USAGE ON SEQUENCE auditlog_search.scrub_tokens`)
 }
 

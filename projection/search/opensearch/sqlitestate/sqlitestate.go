@@ -10,6 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"sync"
+	"time"
 
 	"auditlog/eventstore"
 	"auditlog/internal/sqlitedb"
@@ -21,7 +23,12 @@ import (
 var files embed.FS
 
 // State implements opensearch.State.
-type State struct{ db *sqlitedb.DB }
+type State struct {
+	db *sqlitedb.DB
+
+	mu        sync.Mutex // guards refreshed
+	refreshed time.Time  // when a refresh began last
+}
 
 var _ opensearch.State = (*State)(nil)
 
@@ -35,7 +42,7 @@ func Open(ctx context.Context, path string) (*State, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &State{db}, nil
+	return &State{db: db}, nil
 }
 
 // Close closes the file.
@@ -77,6 +84,17 @@ func (s *State) each(ctx context.Context, what string, visit func(*sql.Rows) err
 		}
 	}
 	return rows.Err()
+}
+
+// RefreshTurn implements opensearch.State. There is no other process that could have had the last one.
+func (s *State) RefreshTurn(_ context.Context, every time.Duration) (time.Duration, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if left := every - time.Since(s.refreshed); left > 0 {
+		return left, nil
+	}
+	s.refreshed = time.Now()
+	return 0, nil
 }
 
 // Ranges implements opensearch.State.

@@ -29,6 +29,7 @@ func RunShared(t *testing.T, open NewShared) {
 		{"TwoBuildsHaveTwoNumbers", twoBuilds},
 		{"ScrubByAnotherProcessStays", scrubByAnother},
 		{"RetiringByAnotherProcessIsSeen", retiringIsSeen},
+		{"OneProcessRefreshes", oneRefreshes},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, open(t)) })
 	}

@@ -33,6 +33,7 @@ func Run(t *testing.T, open New) {
 		{"ShutTakesNoRanges", shutTakesNoRanges},
 		{"PromoteForgetsTheOthers", promoteForgetsTheOthers},
 		{"NumbersAreUsedOnce", numbersAreUsedOnce},
+		{"RefreshesKeepTheirDistance", refreshesKeepTheirDistance},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, open(t)) })
 	}
