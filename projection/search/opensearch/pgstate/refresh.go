@@ -13,7 +13,7 @@ func (s *State) RefreshTurn(ctx context.Context, every time.Duration) (time.Dura
 	left, err := collect(ctx, s, "take a turn to refresh", pgx.RowTo[int64], `
 		WITH turn AS (
 			UPDATE auditlog_search.refresh SET began = clock_timestamp()
-			RETURNING began
+			WHERE began NOT BETWEEN clock_timestamp() - $1::interval AND clock_timestamp() RETURNING began
 		)
 		SELECT CASE WHEN EXISTS (SELECT FROM turn) THEN 0
 			ELSE greatest(1000, extract(epoch FROM began + $1::interval - clock_timestamp()) * 1e6) END::bigint
