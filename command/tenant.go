@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"sync"
@@ -68,19 +69,49 @@ func (c *Commands) Tenant(ctx context.Context, id eventstore.TenantID) (eventsto
 	if id.IsZero() {
 		return eventstore.Tenant{}, fault.New(fault.TenantRequired, "no tenant is named")
 	}
-	now := c.opts.Now()
-	t, ok := c.known.get(id, now)
-	if !ok {
-		var err error
-		if t, err = c.store.Tenant(ctx, id); err != nil {
-			return eventstore.Tenant{}, fmt.Errorf("look up a tenant: %w", err)
-		}
-		c.known.put(t, now.Add(c.opts.TenantAge))
+	t, err := c.knownTenant(ctx, id)
+	if err != nil {
+		return eventstore.Tenant{}, fmt.Errorf("look up a tenant: %w", err)
 	}
 	if t.Status != StatusActive {
 		return eventstore.Tenant{}, fault.New(fault.TenantInactive, "the tenant is not active")
 	}
 	return t, nil
+}
+
+// knownTenant is a tenant from the cache or, by one look-up at a time for each, from the store: were it one for each
+// request, those of a busy tenant would wait for the store's few connections whenever the cache forgets it. When half of
+// its time in the cache is over one caller looks again, and the others go on with what is known.
+func (c *Commands) knownTenant(ctx context.Context, id eventstore.TenantID) (eventstore.Tenant, error) {
+	now := c.opts.Now()
+	known, age, ok := c.known.get(id, now)
+	if ok && age < c.opts.TenantAge/2 {
+		return known, nil
+	}
+	look, first := c.known.look(id)
+	if first {
+		c.lookUp(ctx, look, id, now)
+	}
+	if ok && (!first || look.err != nil) {
+		return known, nil
+	}
+	select {
+	case <-look.done:
+		return look.tenant, look.err
+	case <-ctx.Done():
+		return eventstore.Tenant{}, ctx.Err()
+	}
+}
+
+// lookTime bounds a look-up, which others wait for and no caller's leaving ends.
+const lookTime = 10 * time.Second
+
+func (c *Commands) lookUp(ctx context.Context, l *tenantLook, id eventstore.TenantID, now time.Time) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTime)
+	defer cancel()
+	l.err = errors.New("the look-up broke off") // unless it comes to its end
+	defer func() { c.known.looked(l, id, now, c.opts.TenantAge) }()
+	l.tenant, l.err = c.store.Tenant(ctx, id)
 }
 
 // maxKnown bounds the cache of tenants, about 150 bytes each.
@@ -89,27 +120,57 @@ const maxKnown = 1 << 16
 // tenantCache keeps tenants until a time of their own. The zero value is empty and ready.
 type tenantCache struct {
 	mu    sync.RWMutex
-	items map[eventstore.TenantID]knownTenant
+	items map[eventstore.TenantID]cachedTenant
+	looks map[eventstore.TenantID]*tenantLook // under way
 }
 
-type knownTenant struct {
+type cachedTenant struct {
+	tenant       eventstore.Tenant
+	since, until time.Time
+}
+
+// tenantLook is a look-up; tenant and err hold once done is closed.
+type tenantLook struct {
+	done   chan struct{}
 	tenant eventstore.Tenant
-	until  time.Time
+	err    error
 }
 
-func (c *tenantCache) get(id eventstore.TenantID, now time.Time) (eventstore.Tenant, bool) {
+// get gives a tenant and how long ago it was looked up.
+func (c *tenantCache) get(id eventstore.TenantID, now time.Time) (t eventstore.Tenant, age time.Duration, ok bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	k, ok := c.items[id]
-	return k.tenant, ok && now.Before(k.until)
+	return k.tenant, now.Sub(k.since), ok && now.Before(k.until)
 }
 
-// put starts over when the cache is full: that costs one look-up per tenant, and no bookkeeping until then.
-func (c *tenantCache) put(t eventstore.Tenant, until time.Time) {
+// look gives the look-up that is under way, or a new one, which the caller must end by looked.
+func (c *tenantCache) look(id eventstore.TenantID) (l *tenantLook, first bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.items == nil || len(c.items) >= maxKnown {
-		c.items = map[eventstore.TenantID]knownTenant{}
+	if l := c.looks[id]; l != nil {
+		return l, false
 	}
-	c.items[t.ID] = knownTenant{t, until}
+	if c.looks == nil {
+		c.looks = map[eventstore.TenantID]*tenantLook{}
+	}
+	l = &tenantLook{done: make(chan struct{})}
+	c.looks[id] = l
+	return l, true
+}
+
+// looked ends a look-up, and keeps what it found since a time for an age. It starts over when the cache is full: that
+// costs one look-up per tenant, and no bookkeeping until then.
+func (c *tenantCache) looked(l *tenantLook, id eventstore.TenantID, since time.Time, age time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.looks, id)
+	close(l.done)
+	if l.err != nil {
+		return
+	}
+	if c.items == nil || len(c.items) >= maxKnown {
+		c.items = map[eventstore.TenantID]cachedTenant{}
+	}
+	c.items[id] = cachedTenant{l.tenant, since, since.Add(age)}
 }
