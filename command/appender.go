@@ -76,7 +76,7 @@ func (nobody) Flushed(eventstore.Shard, int, int, time.Duration, time.Duration, 
 // Appender commits units in groups. Each shard has a lane with one flush in flight; what arrives meanwhile makes up the
 // next, so the flush in flight is the only timer. A caller who finds the lane idle runs its own flush at once, with no
 // other goroutine involved. Units are never split. Those of a tenant keep their order of arrival; the tenants that wait
-// take turns by bytes, so that none waits for another's backlog.
+// take turns by bytes, so that none waits for another's backlog, and a newcomer may overtake a slow flush of a flood.
 type Appender struct {
 	log     Log
 	opts    AppenderOptions

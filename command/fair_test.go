@@ -3,6 +3,7 @@ package command_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -13,24 +14,32 @@ import (
 	"auditlog/internal/fault"
 )
 
-// flushTime is how long a slowLog takes for a flush, whatever is in it: a commit far away.
+// flushTime is how long a slowLog takes for a flush unless it says otherwise, whatever is in it: a commit far away.
 const flushTime = 50 * time.Millisecond
 
 // slowLog stores everything at its own rhythm.
 type slowLog struct {
+	takes   time.Duration
 	mu      sync.Mutex
+	flying  int
+	most    int // at once
 	entries map[eventstore.TenantID]int
 	bytes   map[eventstore.TenantID]int
 }
 
 func newSlowLog() *slowLog {
-	return &slowLog{entries: map[eventstore.TenantID]int{}, bytes: map[eventstore.TenantID]int{}}
+	return &slowLog{takes: flushTime, entries: map[eventstore.TenantID]int{}, bytes: map[eventstore.TenantID]int{}}
 }
 
 func (l *slowLog) Append(ctx context.Context, f eventstore.Flush) ([]eventstore.Outcome, error) {
-	time.Sleep(flushTime) // virtual: the bubble's clock
+	l.mu.Lock()
+	l.flying++
+	l.most = max(l.most, l.flying)
+	l.mu.Unlock()
+	time.Sleep(l.takes) // virtual: the bubble's clock
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.flying--
 	var out []eventstore.Outcome
 	for _, u := range f.Units {
 		for _, d := range u.Drafts {
@@ -67,7 +76,7 @@ func flood(ctx context.Context, wg *sync.WaitGroup, a *command.Appender, callers
 }
 
 // While one tenant floods, with single entries or with bulks, another waits for the flush in flight and its own, which
-// is twice what it waits alone.
+// is twice what it waits alone; where the store is far away it overtakes, and waits as long as alone.
 func TestQuietTenantBesideAFlood(t *testing.T) {
 	for _, c := range []struct {
 		name                   string
@@ -75,38 +84,140 @@ func TestQuietTenantBesideAFlood(t *testing.T) {
 	}{
 		{"singles", 20_000, 1, 600}, {"small bulks", 400, 100, 600}, {"bulks", 40, 1000, 600}, {"large entries", 500, 1, 60_000},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				log := newSlowLog()
-				a := command.NewAppender(log, 1, command.AppenderOptions{})
-				ctx, stop := context.WithCancel(context.Background())
-				var wg sync.WaitGroup
-				defer func() {
-					stop()
-					wg.Wait()
-					closed(t, a)
-				}()
-				flood(ctx, &wg, a, c.callers, unitOf(1, c.drafts, c.bytes))
-				time.Sleep(10 * flushTime)
-				synctest.Wait()
-				waiting, _ := a.Waiting(0)
-				if waiting < 400 {
-					t.Fatalf("%d entries wait: this is no flood", waiting)
-				}
-				var worst time.Duration
-				for i := range 100 {
-					time.Sleep(time.Duration(1+7*i%50) * time.Millisecond)
-					start := time.Now()
-					if _, err := a.Submit(context.Background(), 0, unitOf(2, 1, 600)); err != nil {
-						t.Fatal(err)
+		t.Run(c.name, func(t *testing.T) { quietBeside(t, c.callers, unitOf(1, c.drafts, c.bytes), 20*time.Millisecond, 2) })
+		t.Run(c.name+", far away", func(t *testing.T) { quietBeside(t, c.callers, unitOf(1, c.drafts, c.bytes), flushTime, 1) })
+	}
+}
+
+// quietBeside expects a quiet tenant to wait so many flushes at most.
+func quietBeside(t *testing.T, callers int, u eventstore.Unit, takes time.Duration, flushes int) {
+	synctest.Test(t, func(t *testing.T) {
+		log := newSlowLog()
+		log.takes = takes
+		a := command.NewAppender(log, 1, command.AppenderOptions{})
+		ctx, stop := context.WithCancel(context.Background())
+		var wg sync.WaitGroup
+		defer func() {
+			stop()
+			wg.Wait()
+			closed(t, a)
+		}()
+		flood(ctx, &wg, a, callers, u)
+		time.Sleep(10 * takes)
+		synctest.Wait()
+		waiting, _ := a.Waiting(0)
+		if waiting < 400 {
+			t.Fatalf("%d entries wait: this is no flood", waiting)
+		}
+		var worst time.Duration
+		for i := range 100 {
+			time.Sleep(time.Duration(1+7*i%50) * time.Millisecond)
+			start := time.Now()
+			if _, err := a.Submit(context.Background(), 0, unitOf(2, 1, 600)); err != nil {
+				t.Fatal(err)
+			}
+			worst = max(worst, time.Since(start))
+		}
+		if worst > time.Duration(flushes)*takes {
+			t.Errorf("the quiet tenant waited up to %v, which is %.1f flushes, want %d", worst, float64(worst)/float64(takes), flushes)
+		}
+		t.Logf("quiet waited at most %v while %d entries of the flood waited", worst, waiting)
+	})
+}
+
+// Many tenants with a little each share flushes, however far away the store is: none has one of its own.
+func TestManyTenantsShareFlushes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := newSlowLog()
+		a := command.NewAppender(log, 1, command.AppenderOptions{})
+		var wg sync.WaitGroup
+		for tenant := range 200 {
+			wg.Go(func() {
+				for range 20 {
+					time.Sleep(time.Duration(tenant) * time.Millisecond / 4)
+					if _, err := a.Submit(context.Background(), 0, unitOf(byte(tenant), 1, 600)); err != nil {
+						t.Error(err)
 					}
-					worst = max(worst, time.Since(start))
 				}
-				if worst > 2*flushTime {
-					t.Errorf("the quiet tenant waited up to %v, which is %.1f flushes", worst, float64(worst)/float64(flushTime))
-				}
-				t.Logf("quiet waited at most %v while %d entries of the flood waited", worst, waiting)
 			})
+		}
+		wg.Wait()
+		closed(t, a)
+		if log.most > 1 {
+			t.Errorf("%d flushes were in flight at once", log.most)
+		}
+	})
+}
+
+// heldLog holds back the flush that begins with a tenant, and knows in which order units were stored.
+type heldLog struct {
+	hold  eventstore.TenantID
+	until chan struct{}
+
+	mu    sync.Mutex
+	order []eventstore.EventID // of that tenant
+}
+
+func (l *heldLog) Append(_ context.Context, f eventstore.Flush) ([]eventstore.Outcome, error) {
+	time.Sleep(flushTime) // virtual
+	if f.Units[0].Tenant == l.hold {
+		<-l.until
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var out []eventstore.Outcome
+	for _, u := range f.Units {
+		for _, d := range u.Drafts {
+			if u.Tenant == l.hold {
+				l.order = append(l.order, d.ID)
+			}
+			out = append(out, eventstore.Outcome{Status: eventstore.Stored, ID: d.ID})
+		}
+	}
+	return out, nil
+}
+
+// A unit that overtakes a flood is not overtaken by later ones of its own tenant, however long it takes, neither while the
+// flood goes on nor when nothing else is left. The flood goes on meanwhile.
+func TestOvertakerStaysAhead(t *testing.T) {
+	for _, ends := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			log := &heldLog{hold: eventstore.TenantID{2}, until: make(chan struct{})}
+			a := command.NewAppender(log, 1, command.AppenderOptions{})
+			ctx, stop := context.WithCancel(context.Background())
+			var flooding, own sync.WaitGroup
+			flood(ctx, &flooding, a, 1000, unitOf(1, 1, 600))
+			time.Sleep(10 * flushTime)
+			var sent []eventstore.EventID
+			for i := range 3 {
+				u := unitOf(2, 1, 600)
+				sent = append(sent, u.Drafts[0].ID)
+				own.Go(func() {
+					if _, err := a.Submit(context.Background(), 0, u); err != nil {
+						t.Errorf("unit %d: %v", i, err)
+					}
+				})
+				synctest.Wait()
+			}
+			if ends {
+				stop()
+				flooding.Wait()
+			}
+			time.Sleep(10 * flushTime)
+			if n := len(log.order); n > 0 {
+				t.Errorf("%d units were stored while the first was held back", n)
+			}
+			if waiting, _ := a.Waiting(0); ends && waiting != 2 {
+				t.Errorf("%d entries wait, want the two behind", waiting)
+			}
+			close(log.until)
+			own.Wait()
+			stop()
+			flooding.Wait()
+			closed(t, a)
+			if !slices.Equal(log.order, sent) {
+				t.Errorf("stored in the order %v, sent %v", log.order, sent)
+			}
 		})
 	}
 }

@@ -13,28 +13,27 @@ import (
 	"auditlog/internal/mutant"
 )
 
-// flush sends the tickets as one flush and sets what became of each.
-func (l *lane) flush(batch []*ticket) {
+// flush sends the tickets as one flush, sets what became of each, and gives how much was stored.
+func (l *lane) flush(batch []*ticket) (stored held) {
 	start := time.Now()
-	stored, err := l.try(batch)
-	l.a.opts.Observer.Flushed(l.shard, len(batch), stored.entries, longest(batch, start), time.Since(start), err)
+	all, err := l.try(batch)
+	l.a.opts.Observer.Flushed(l.shard, len(batch), all.entries, longest(batch, start), time.Since(start), err)
 	if err == nil {
-		l.stored.add(stored.entries, stored.bytes)
-		return
+		return all
 	}
 	// An error that is neither the store's absence nor a refusal may be about the data of one unit. Its neighbours must not
 	// suffer: the halves are tried apart. The flush was sent twice by then, so had it been stored the retry had said so.
 	if len(batch) > 1 && fault.Is(err, fault.Internal) {
-		l.flush(batch[:len(batch)/2])
-		l.flush(batch[len(batch)/2:])
+		first, second := l.flush(batch[:len(batch)/2]), l.flush(batch[len(batch)/2:])
 		for _, t := range batch {
 			t.err = unsure(t.err)
 		}
-		return
+		return held{first.entries + second.entries, first.bytes + second.bytes}
 	}
 	for _, t := range batch {
 		t.err = err
 	}
+	return held{}
 }
 
 // doubtful tells errors that leave open whether the flush was stored, or is going to be: a store may carry out what its

@@ -11,7 +11,7 @@ import (
 	"auditlog/internal/mutant"
 )
 
-// lane is the way to one shard: what waits, and the flush in flight.
+// lane is the way to one shard: what waits, and the flush in flight, which one small unit may overtake.
 type lane struct {
 	a     *Appender
 	shard eventstore.Shard
@@ -22,20 +22,40 @@ type lane struct {
 	busy   bool      // a flush is in flight or about to be; whoever set it flushes what waits, too
 	began  time.Time // of the flush in flight
 	flying []*ticket // in it
+	load   load      // of it
+	flight uint64    // its number
+	ahead  *ticket   // overtakes it; nil when none does
+	paused bool      // only the tenant of ahead has something waiting
 	closed bool
 
-	batch  []*ticket // memory of whoever flushes
-	stored held      // what its flush has stored
+	batch []*ticket // memory of whoever flushes
 }
 
+// load is what a flush carries.
+type load struct {
+	held
+	tenants int
+}
+
+// way is how a unit goes.
+type way uint8
+
+const (
+	waits way = iota
+	leads     // the lane was idle
+	overtakes
+)
+
 func (l *lane) submit(ctx context.Context, t *ticket) ([]eventstore.Outcome, error) {
-	first, err := l.enter(t)
+	way, err := l.enter(t)
 	switch {
 	case err != nil:
 		l.a.release(t)
 		return nil, err
-	case first:
+	case way == leads:
 		l.lead(t)
+	case way == overtakes:
+		l.overtake(t)
 	default:
 		if mine, err := l.await(ctx, t); err != nil {
 			if mine && mutant.On != mutant.WithdrawnStored {
@@ -49,27 +69,32 @@ func (l *lane) submit(ctx context.Context, t *ticket) ([]eventstore.Outcome, err
 	return outcomes, err
 }
 
-// enter queues the ticket, or tells the caller of an idle lane to flush it.
-func (l *lane) enter(t *ticket) (first bool, err error) {
+// enter queues the ticket, or tells its caller to flush it.
+func (l *lane) enter(t *ticket) (way, error) {
 	now := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
 		l.a.opts.Observer.Refused(l.shard, RefusedStopping)
-		return false, overloaded("the service is stopping", leastRetry, nil)
+		return waits, overloaded("the service is stopping", leastRetry, nil)
 	}
 	if !l.busy {
-		l.busy, l.began, l.flying = true, now, t.alone[:]
+		l.busy, l.began, l.flying, l.load = true, now, t.alone[:], load{held{t.entries(), t.bytes}, 1}
 		l.a.busy.Add(1)
-		return true, nil
+		return leads, nil
+	}
+	if l.passes(t) {
+		l.ahead = t
+		l.a.busy.Add(1)
+		return overtakes, nil
 	}
 	if why := l.a.room.claim(held{t.entries(), t.bytes}, l.queue.of(t.unit.Tenant), l.queue.held); why != "" {
 		l.a.opts.Observer.Refused(l.shard, why)
-		return false, overloaded("too many entries are waiting to be stored", l.retry(t.unit.Tenant, why, now), nil)
+		return waits, overloaded("too many entries are waiting to be stored", l.retry(t.unit.Tenant, why, now), nil)
 	}
 	t.since = now
 	l.queue.push(t)
-	return false, nil
+	return waits, nil
 }
 
 // retry is when a refused unit may be taken: when all has gone that waits now, or, where only the tenant's own is too much,
@@ -85,20 +110,20 @@ func (l *lane) retry(tenant eventstore.TenantID, why string, now time.Time) time
 
 // lead flushes the caller's own ticket. What came meanwhile is another goroutine's, so that the caller can go.
 func (l *lane) lead(t *ticket) {
+	var stored held
 	defer func() {
-		l.landed()
+		l.landed(stored)
 		if batch := l.next(); batch != nil {
 			go l.drain(batch)
 		}
 	}()
-	l.flush(t.alone[:])
+	stored = l.flush(t.alone[:])
 }
 
 // drain flushes until nothing waits. Appender.Close waits for it.
 func (l *lane) drain(batch []*ticket) {
 	for ; batch != nil; batch = l.next() {
-		l.flush(batch)
-		l.landed()
+		l.landed(l.flush(batch))
 		for i, t := range batch {
 			batch[i] = nil // its caller uses it for another unit at once
 			t.done <- struct{}{}
@@ -108,36 +133,44 @@ func (l *lane) drain(batch []*ticket) {
 }
 
 // landed notes the end of a flush, before any of its tickets goes back to its caller.
-func (l *lane) landed() {
+func (l *lane) landed(stored held) {
 	now := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.pace.flushed(l.stored, now.Sub(l.began))
-	l.stored, l.flying, l.began = held{}, nil, now
+	l.pace.flushed(stored, now.Sub(l.began))
+	l.flying, l.load, l.began = nil, load{}, now
 }
 
-// next takes the tickets of the next flush; nil leaves the lane idle.
+// next takes the tickets of the next flush; nil leaves the lane idle, or paused.
 func (l *lane) next() []*ticket {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var taken held
+	var taken load
 	l.batch = l.batch[:0]
-	for t := l.queue.head(); t != nil; t = l.queue.head() {
+	l.flight++
+	for t := l.turn(); t != nil; t = l.turn() {
 		n, b := taken.entries+t.entries(), taken.bytes+t.bytes
 		if len(l.batch) > 0 && (n > l.a.opts.FlushEntries || b > l.a.opts.FlushBytes) {
 			break
 		}
-		taken = held{n, b}
+		taken.held = held{n, b}
+		if t.flow.flight != l.flight {
+			t.flow.flight = l.flight
+			taken.tenants++
+		}
 		l.queue.take(t)
 		l.batch = append(l.batch, t)
 	}
 	if len(l.batch) == 0 {
+		if l.paused = l.queue.turn != nil; l.paused {
+			return nil // whoever overtakes goes on when he has landed
+		}
 		l.busy = false
 		l.a.busy.Done()
 		return nil
 	}
-	l.a.room.leave(taken)
-	l.flying = l.batch
+	l.a.room.leave(taken.held)
+	l.flying, l.load = l.batch, taken
 	return l.batch
 }
 

@@ -12,12 +12,18 @@ const (
 const memory = 7. / 8
 
 // pace is how fast a lane drains, from its last flushes: those that failed took time and stored nothing.
-type pace struct{ entries, bytes, seconds float64 }
+type pace struct{ entries, bytes, seconds, flushes float64 }
 
 func (p *pace) flushed(stored held, took time.Duration) {
 	p.entries = p.entries*memory + float64(stored.entries)
 	p.bytes = p.bytes*memory + float64(stored.bytes)
 	p.seconds = p.seconds*memory + took.Seconds()
+	p.flushes = p.flushes*memory + 1
+}
+
+// flush is how long one takes; 0 before the first.
+func (p *pace) flush() time.Duration {
+	return time.Duration(p.seconds / max(p.flushes, 1) * float64(time.Second))
 }
 
 // drains is how long it takes until so much has gone, as a client is told to wait. flying is how long the flush in flight

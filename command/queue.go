@@ -48,7 +48,8 @@ type flow struct {
 	tenant      eventstore.TenantID
 	first, last *ticket
 	prev, next  *flow
-	credit      int // bytes that it may still send in this turn
+	credit      int    // bytes that it may still send in this turn
+	flight      uint64 // number of the last flush that took something of it
 	held
 }
 

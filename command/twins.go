@@ -12,6 +12,9 @@ func (a *Appender) twin(shard eventstore.Shard, tenant eventstore.TenantID, d *e
 	l := &a.lanes[shard]
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if t := l.ahead; t != nil && t.unit.Tenant == tenant && hasTwin(t.unit.Drafts, d) {
+		return true
+	}
 	for _, t := range l.flying {
 		if t.unit.Tenant == tenant && hasTwin(t.unit.Drafts, d) {
 			return true
