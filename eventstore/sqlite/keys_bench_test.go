@@ -1,67 +1,39 @@
 package sqlite_test
 
 import (
-	"crypto/rand"
+	"bytes"
 	"database/sql"
-	"fmt"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"auditlog/eventstore"
+	"auditlog/eventstore/storetest"
 )
 
-// BenchmarkKeys is a flush of 100 entries whose keys are all known (a retry, which only looks up) or all fresh, over a table
-// of so many keys; and what a row of it takes on disk.
 func BenchmarkKeys(b *testing.B) {
-	for _, rows := range []int{1_000, 10_000, 100_000, 1_000_000} {
-		b.Run(fmt.Sprint(rows), func(b *testing.B) {
+	paths := map[eventstore.Store]string{}
+	storetest.BenchmarkKeys(b, storetest.KeyTable{
+		New: func(b *testing.B) eventstore.Store {
 			path := filepath.Join(b.TempDir(), "events.db")
 			s := open(b, path)
-			tenant := newTenant(b, s)
-			perRow := fillKeys(b, path, rows)
-			tokens := sampleKeys(b, path)
-			b.Run("known", func(b *testing.B) {
-				benchKeys(b, s, tenant, eventstore.Replayed, func(i int) (k eventstore.Idempotency) {
-					k.Token = tokens[i%len(tokens)]
-					return k
-				})
-				b.ReportMetric(perRow, "bytes/row")
-			})
-			b.Run("fresh", func(b *testing.B) {
-				benchKeys(b, s, tenant, eventstore.Stored, func(int) (k eventstore.Idempotency) {
-					_, _ = rand.Read(k.Token[:]) // never fails
-					return k
-				})
-			})
-		})
-	}
+			paths[s] = path
+			return s
+		},
+		Fill: func(b *testing.B, s eventstore.Store, _ eventstore.TenantID, tokens [][32]byte) int64 {
+			return fillKeys(b, paths[s], tokens)
+		},
+	})
 }
 
-func benchKeys(b *testing.B, s eventstore.Store, tenant eventstore.TenantID, want eventstore.Status, key func(int) eventstore.Idempotency) {
-	const perFlush = 100
-	n := 0
-	for b.Loop() {
-		b.StopTimer()
-		all := drafts(perFlush, storedBytes)
-		for i := range all {
-			k := key(n)
-			all[i].Idempotency = &k
-			n++
-		}
-		b.StartTimer()
-		out, err := s.Append(b.Context(), flush(eventstore.Unit{Tenant: tenant, Drafts: all}))
-		if err != nil || out[0].Status != want {
-			b.Fatalf("%v, %v", out[:min(1, len(out))], err)
-		}
-	}
-	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(n), "µs/key")
-}
-
-// fillKeys adds keys of the first tenant's first event, 500 at a time in the table's order, as flushes do; it gives the
-// bytes that the file grew by for each.
-func fillKeys(b *testing.B, path string, rows int) (perRow float64) {
+// fillKeys adds keys of the first tenant, 500 at a time in the table's order, as flushes do.
+func fillKeys(b *testing.B, path string, tokens [][32]byte) (grown int64) {
 	b.Helper()
-	db := raw(b, path)
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer db.Close()
 	size := func() (n int64) {
 		if err := db.QueryRowContext(b.Context(), `SELECT (SELECT page_count FROM pragma_page_count) * (SELECT page_size FROM pragma_page_size)`).Scan(&n); err != nil {
 			b.Fatal(err)
@@ -73,47 +45,21 @@ func fillKeys(b *testing.B, path string, rows int) (perRow float64) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	for left := rows; left > 0; left -= 500 {
-		if _, err := tx.ExecContext(b.Context(), `
-			WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
-			INSERT INTO idempotency (tenant, token, fingerprint, position)
-			SELECT (SELECT min(no) FROM tenants), token, zeroblob(32), 1 FROM (SELECT randomblob(32) AS token FROM n ORDER BY token)`, min(left, 500)); err != nil {
-			b.Fatal(err)
+	insert, err := tx.PrepareContext(b.Context(), `
+		INSERT INTO idempotency (tenant, token, fingerprint, position) VALUES ((SELECT min(no) FROM tenants), ?, zeroblob(32), 1)`)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for some := range slices.Chunk(slices.Clone(tokens), 500) {
+		slices.SortFunc(some, func(x, y [32]byte) int { return bytes.Compare(x[:], y[:]) })
+		for _, token := range some {
+			if _, err := insert.ExecContext(b.Context(), token[:]); err != nil {
+				b.Fatal(err)
+			}
 		}
 	}
 	if err := tx.Commit(); err != nil {
 		b.Fatal(err)
 	}
-	return float64(size()-before) / float64(rows)
-}
-
-// sampleKeys are some of the stored tokens, in no order.
-func sampleKeys(b *testing.B, path string) (tokens [][32]byte) {
-	b.Helper()
-	rows, err := raw(b, path).QueryContext(b.Context(), `SELECT token FROM idempotency ORDER BY random() LIMIT 20000`)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var token []byte
-		if err := rows.Scan(&token); err != nil {
-			b.Fatal(err)
-		}
-		tokens = append(tokens, [32]byte(token))
-	}
-	if err := rows.Err(); err != nil {
-		b.Fatal(err)
-	}
-	return tokens
-}
-
-func raw(b *testing.B, path string) *sql.DB {
-	b.Helper()
-	db, err := sql.Open("sqlite", path)
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { _ = db.Close() })
-	return db
+	return size() - before
 }

@@ -51,6 +51,7 @@ func keysReplay(tb testing.TB, h Harness) {
 		b.Fatalf("twins in a flush are answered apart: %+v", got)
 	}
 	b.checkTwins(x)
+	b.checkNearKeys(x, y)
 	b.checkDense([]eventstore.TenantID{x, y}, len(b.log(x))+len(b.log(y)))
 }
 

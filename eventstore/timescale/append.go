@@ -42,30 +42,29 @@ const takePlaces = `
 	)`
 
 const keepPlaces = `, keys AS (
-		INSERT INTO auditlog.idempotency (tenant, token, fingerprint, position, recorded_at)
-		SELECT k.tenant, k.token, k.fingerprint, tenant.base + k.rank, head.recorded_at
-		FROM unnest($10::integer[], $11::bigint[], $12::uuid[], $13::uuid[]) AS k (tenant, rank, token, fingerprint)
+		INSERT INTO auditlog.idempotency (slot, rest, fingerprint, position)
+		SELECT k.slot, k.rest, k.fingerprint, tenant.base + k.rank
+		FROM unnest($10::integer[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[]) AS k (tenant, rank, slot, rest, fingerprint)
 		JOIN tenant ON tenant.tenant = k.tenant
-		CROSS JOIN head
-		ORDER BY k.tenant, k.token
+		ORDER BY k.slot
 	), flush AS (
 		INSERT INTO auditlog.flushes (id, seq, recorded_at, shard)
-		SELECT $14, head.seq, head.recorded_at, $1 FROM head
+		SELECT $15, head.seq, head.recorded_at, $1 FROM head
 	), shard_mark AS (
 		INSERT INTO auditlog.shard_marks (shard, first, recorded_at)
 		SELECT $1, head.base + 1, head.recorded_at FROM head
-		WHERE date_bin($15, head.previous_at, 'epoch') IS DISTINCT FROM date_bin($15, head.recorded_at, 'epoch')
+		WHERE date_bin($16, head.previous_at, 'epoch') IS DISTINCT FROM date_bin($16, head.recorded_at, 'epoch')
 	), tenant_mark AS (
 		INSERT INTO auditlog.tenant_marks (tenant, first, "offset", recorded_at)
 		SELECT tenant.tenant, tenant.base + 1, tenant.first_offset, head.recorded_at FROM tenant CROSS JOIN head
-		WHERE date_bin($15, tenant.previous_at, 'epoch') IS DISTINCT FROM date_bin($15, head.recorded_at, 'epoch')
+		WHERE date_bin($16, tenant.previous_at, 'epoch') IS DISTINCT FROM date_bin($16, head.recorded_at, 'epoch')
 	)
 	SELECT tenant.tenant, tenant.base, head.base, head.recorded_at, head.seq FROM tenant CROSS JOIN head`
 
 const insertLog = `, log AS (
 		INSERT INTO auditlog.events (recorded_at, "offset", position, tenant, key_epoch, key_index, shard, id, type, public, private)
 		SELECT head.recorded_at, head.base + d.nth, tenant.base + d.rank, d.tenant, d.epoch, d.index, $1, d.id, d.type, d.public, d.private
-		FROM unnest($16::integer[], $17::bigint[], $18::uuid[], $19::text[], $20::integer[], $21::integer[], $22::bytea[], $23::bytea[])
+		FROM unnest($17::integer[], $18::bigint[], $19::uuid[], $20::text[], $21::integer[], $22::integer[], $23::bytea[], $24::bytea[])
 			WITH ORDINALITY AS d (tenant, rank, id, type, epoch, index, public, private, nth)
 		JOIN tenant ON tenant.tenant = d.tenant
 		CROSS JOIN head
@@ -106,7 +105,7 @@ func (s *Store) appendAgain(ctx context.Context, f eventstore.Flush) ([]eventsto
 	for try := 0; ; try++ {
 		outcomes, done, err := s.fast(ctx, f)
 		if err == nil && !done {
-			outcomes, err = s.slow(ctx, f)
+			outcomes, err = s.slowly(ctx, f)
 		}
 		if !pgdb.Lost(err) || try == 2 || ctx.Err() != nil {
 			return outcomes, err
@@ -114,6 +113,16 @@ func (s *Store) appendAgain(ctx context.Context, f eventstore.Flush) ([]eventsto
 		s.hot.Reset() // after a restart of the server every connection is broken
 		s.pool.Reset()
 	}
+}
+
+// slowly looks again when another shard's flush took a key's slot since it was looked at, which means that one got on.
+func (s *Store) slowly(ctx context.Context, f eventstore.Flush) (outcomes []eventstore.Outcome, err error) {
+	for range 100 {
+		if outcomes, err = s.slow(ctx, f); !slotTaken(err) {
+			break
+		}
+	}
+	return outcomes, err
 }
 
 // withPartition runs f, and again once a native partition that it missed was made.
@@ -173,7 +182,8 @@ func (s *Store) simple(ctx context.Context, f *eventstore.Flush) (*simple, bool,
 				p.oldest = made
 			}
 			if d.Idempotency != nil {
-				p.keys.add(t.no, int64(sh.count), d.Idempotency)
+				key := keyOf(u.Tenant, d.Idempotency)
+				p.keys.add(t.no, int64(sh.count), key.slot, key, d.Idempotency)
 			}
 		}
 		if sh.count > 0 {
@@ -241,10 +251,10 @@ func (s *Store) args(p *simple, more int) []any {
 	for no, sh := range p.shares {
 		tenants, counts, firsts, lasts = append(tenants, no), append(counts, sh.count), append(firsts, sh.first), append(lasts, sh.last)
 	}
-	return append(make([]any, 0, 15+more),
+	return append(make([]any, 0, 16+more),
 		p.flush.Shard, int64(p.total), s.at(), eventstore.MaxClockLead, p.oldest.Add(-pruneSlack),
 		tenants, counts, firsts, lasts,
-		p.keys.tenants, p.keys.places, p.keys.tokens, p.keys.fingerprints,
+		p.keys.tenants, p.keys.places, p.keys.slots, p.keys.rests, p.keys.fingerprints,
 		[16]byte(p.flush.ID), s.span)
 }
 
@@ -294,7 +304,7 @@ func needsLook(err error) bool {
 		return false
 	}
 	c := pgdb.Constraint(err)
-	return c == "idempotency_key" || c == "flushes_id"
+	return c == keyConstraint || c == "flushes_id"
 }
 
 // prune removes old flushes. The head remembers how new the newest of them was, and is locked before they go. When it

@@ -23,23 +23,6 @@ type columns struct {
 	privates  flat[[]byte]
 }
 
-// keyColumns are the idempotency keys of a flush by column, with places as in columns.
-type keyColumns struct {
-	tenants      flat[int32]
-	places       flat[int64]
-	tokens       flat[[16]byte]
-	fingerprints flat[[16]byte]
-}
-
-func newKeyColumns() keyColumns {
-	return keyColumns{flat[int32]{}, flat[int64]{}, flat[[16]byte]{}, flat[[16]byte]{}} // empty arrays, not NULL
-}
-
-func (c *keyColumns) add(tenant int32, place int64, k *eventstore.Idempotency) {
-	c.tenants, c.places = append(c.tenants, tenant), append(c.places, place)
-	c.tokens, c.fingerprints = append(c.tokens, half(k.Token)), append(c.fingerprints, half(k.Fingerprint))
-}
-
 func newColumns(n int) *columns {
 	return &columns{
 		tenants: make(flat[int32], 0, n), positions: make(flat[int64], 0, n), ids: make(flat[[16]byte], 0, n),
@@ -62,6 +45,3 @@ func (c *columns) add(tenant int32, position int64, d *eventstore.Draft) {
 	}
 	c.publics, c.privates = append(c.publics, public), append(c.privates, private)
 }
-
-// half is what is stored of a keyed hash: 128 bits of it.
-func half(h [32]byte) [16]byte { return [16]byte(h[:16]) }

@@ -103,3 +103,12 @@ func (s *Store) Prune(tb testing.TB, shard eventstore.Shard, keep int64) {
 	}
 	s.prune(tb.Context(), s.pool, shard, seq-keep)
 }
+
+// KeysOf are slots and rests of a tenant's tokens.
+func KeysOf(tenant eventstore.TenantID, tokens [][32]byte) (slots, rests []int64) {
+	for _, token := range tokens {
+		k := keyOf(tenant, &eventstore.Idempotency{Token: token})
+		slots, rests = append(slots, k.slot), append(rests, k.rest)
+	}
+	return slots, rests
+}

@@ -3,8 +3,6 @@ package timescale
 import (
 	"context"
 	"errors"
-	"fmt"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -17,7 +15,7 @@ func (b *base) lookAll(ctx context.Context, tx pgx.Tx, p *plan, f eventstore.Flu
 	if err := lookHeads(ctx, tx, p, nos); err != nil {
 		return err
 	}
-	if err := lookKeys(ctx, tx, p, f, nos); err != nil {
+	if err := b.lookKeys(ctx, tx, p, f, nos); err != nil {
 		return err
 	}
 	return lookTargets(ctx, tx, p, f, nos)
@@ -38,116 +36,21 @@ func lookHeads(ctx context.Context, tx pgx.Tx, p *plan, nos []int32) error {
 }
 
 // eachDraft calls f for the drafts of units whose tenant is there.
-func eachDraft(f eventstore.Flush, nos []int32, do func(no int32, d *eventstore.Draft)) {
+func eachDraft(f eventstore.Flush, nos []int32, do func(no int32, id eventstore.TenantID, d *eventstore.Draft)) {
 	for i := range f.Units {
 		for j := range f.Units[i].Drafts {
 			if nos[i] != 0 {
-				do(nos[i], &f.Units[i].Drafts[j])
+				do(nos[i], f.Units[i].Tenant, &f.Units[i].Drafts[j])
 			}
 		}
 	}
-}
-
-func lookKeys(ctx context.Context, tx pgx.Tx, p *plan, f eventstore.Flush, nos []int32) error {
-	var tenants flat[int32]
-	var tokens flat[[16]byte]
-	eachDraft(f, nos, func(no int32, d *eventstore.Draft) {
-		if d.Idempotency != nil {
-			tenants, tokens = append(tenants, no), append(tokens, half(d.Idempotency.Token))
-		}
-	})
-	if len(tokens) == 0 {
-		return nil
-	}
-	rows, err := tx.Query(ctx, `
-		SELECT k.tenant, k.token, k.fingerprint, k.position, k.recorded_at, r.id
-		FROM (SELECT DISTINCT q.tenant, q.token FROM unnest($1::integer[], $2::uuid[]) AS q (tenant, token)) q
-		JOIN auditlog.idempotency k ON k.tenant = q.tenant AND k.token = q.token
-		LEFT JOIN auditlog.removed r ON r.tenant = k.tenant AND r.position = k.position`, tenants, tokens)
-	if err != nil {
-		return err
-	}
-	var key tokenKey
-	var k known
-	var at time.Time
-	var gone *[16]byte
-	var there wanted
-	_, err = pgx.ForEachRow(rows, []any{&key.tenant, &key.token, &k.fingerprint, &k.answer.Position, &at, &gone}, func() error {
-		k.answer.Status, k.answer.RecordedAt, k.answer.ID = eventstore.Replayed, eventstore.MicrosOf(at), eventstore.EventID{}
-		if gone != nil {
-			k.answer.ID = *gone
-		} else {
-			there.add(key, k.answer.Position, at)
-		}
-		p.keys[key] = k
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	return there.fill(ctx, tx, p, f.Shard)
-}
-
-// wanted are the events whose ids the answers to known keys still lack.
-type wanted struct {
-	keys      map[placeKey][]tokenKey
-	tenants   []int32
-	positions []int64
-	times     []time.Time
-}
-
-type placeKey struct {
-	tenant   int32
-	position int64
-}
-
-func (w *wanted) add(key tokenKey, position eventstore.Position, at time.Time) {
-	if w.keys == nil {
-		w.keys = map[placeKey][]tokenKey{}
-	}
-	pk := placeKey{key.tenant, int64(position)}
-	w.keys[pk] = append(w.keys[pk], key)
-	w.tenants, w.positions, w.times = append(w.tenants, pk.tenant), append(w.positions, pk.position), append(w.times, at)
-}
-
-func (w *wanted) fill(ctx context.Context, tx pgx.Tx, p *plan, shard eventstore.Shard) error {
-	if len(w.keys) == 0 {
-		return nil
-	}
-	rows, err := tx.Query(ctx, `
-		SELECT e.tenant, e.position, e.id FROM auditlog.events e
-		WHERE e.shard = $4 AND e.recorded_at = ANY ($3::timestamptz[]) AND e.tenant = ANY ($1::integer[]) AND e.position = ANY ($2::bigint[])`,
-		slices.Compact(slices.Sorted(slices.Values(w.tenants))), w.positions, distinct(w.times), shard)
-	if err != nil {
-		return err
-	}
-	var at placeKey
-	var id [16]byte
-	_, err = pgx.ForEachRow(rows, []any{&at.tenant, &at.position, &id}, func() error {
-		for _, key := range w.keys[at] {
-			k := p.keys[key]
-			k.answer.ID = id
-			p.keys[key] = k
-		}
-		delete(w.keys, at)
-		return nil
-	})
-	if err == nil && len(w.keys) > 0 {
-		err = fmt.Errorf("the events of %d idempotency keys are gone", len(w.keys))
-	}
-	return err
-}
-
-func distinct(times []time.Time) []time.Time {
-	slices.SortFunc(times, time.Time.Compare)
-	return slices.CompactFunc(times, time.Time.Equal)
 }
 
 // lookTargets puts the entries that drafts are about into the plan; those that are no entries of the tenant are left out.
 func lookTargets(ctx context.Context, tx pgx.Tx, p *plan, f eventstore.Flush, nos []int32) error {
 	about := map[entryKey]bool{}
 	var ids [][16]byte
-	eachDraft(f, nos, func(no int32, d *eventstore.Draft) {
+	eachDraft(f, nos, func(no int32, _ eventstore.TenantID, d *eventstore.Draft) {
 		if isAbout(d) && !about[entryKey{no, d.EntryID}] {
 			about[entryKey{no, d.EntryID}] = true
 			ids = append(ids, d.EntryID)

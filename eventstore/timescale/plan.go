@@ -17,16 +17,13 @@ type row struct {
 	tenant   int32
 	position eventstore.Position
 	offset   eventstore.Offset
-}
-
-type tokenKey struct {
-	tenant int32
-	token  [16]byte
+	key      tokenKey // when the draft has an idempotency key
+	slot     int64    // that the key gets
 }
 
 // known is the event that first used an idempotency key.
 type known struct {
-	fingerprint [16]byte
+	fingerprint int64
 	answer      eventstore.Outcome
 }
 
@@ -46,13 +43,14 @@ type plan struct {
 	shard    eventstore.Offset
 	heads    map[int32]tenantHead
 	keys     map[tokenKey]known
+	slots    slots
 	targets  map[entryKey]target // missing entries are left out
 	outcomes []eventstore.Outcome
 	rows     []row
 }
 
 func newPlan(at eventstore.Micros, shard eventstore.Offset) *plan {
-	return &plan{at: at, shard: shard, heads: map[int32]tenantHead{}, keys: map[tokenKey]known{}, targets: map[entryKey]target{}}
+	return &plan{at: at, shard: shard, heads: map[int32]tenantHead{}, keys: map[tokenKey]known{}, slots: slots{}, targets: map[entryKey]target{}}
 }
 
 // unit decides one unit. A refused atomic one is decided again with nothing of it stored, so that what it would have done
@@ -67,7 +65,7 @@ func (p *plan) unit(t int32, u *eventstore.Unit) {
 	undo := undo{outcomes: len(p.outcomes), rows: len(p.rows), shard: p.shard, tenant: t, head: p.heads[t]}
 	refused := false
 	for i := range u.Drafts {
-		o := p.draft(t, &u.Drafts[i], &undo)
+		o := p.draft(t, u.Tenant, &u.Drafts[i], &undo)
 		refused = refused || o.Status != eventstore.Stored && o.Status != eventstore.Replayed
 		p.outcomes = append(p.outcomes, o)
 	}
@@ -100,6 +98,11 @@ func (p *plan) abort(u *undo) {
 			*o = eventstore.Outcome{Status: eventstore.Aborted}
 		}
 	}
+	for i := range p.rows[u.rows:] {
+		if r := &p.rows[u.rows+i]; r.draft.Idempotency != nil {
+			delete(p.slots, r.slot)
+		}
+	}
 	p.rows, p.shard, p.heads[u.tenant] = p.rows[:u.rows], u.shard, u.head
 	for _, k := range u.keys {
 		delete(p.keys, k)
@@ -113,12 +116,12 @@ func (p *plan) abort(u *undo) {
 	}
 }
 
-func (p *plan) draft(t int32, d *eventstore.Draft, u *undo) eventstore.Outcome {
+func (p *plan) draft(t int32, id eventstore.TenantID, d *eventstore.Draft, u *undo) eventstore.Outcome {
 	var key tokenKey
 	if d.Idempotency != nil {
-		key = tokenKey{t, half(d.Idempotency.Token)}
+		key = keyOf(id, d.Idempotency)
 		if k, ok := p.keys[key]; ok {
-			if k.fingerprint != half(d.Idempotency.Fingerprint) {
+			if k.fingerprint != fingerprintOf(d.Idempotency) {
 				return eventstore.Outcome{Status: eventstore.KeyReused}
 			}
 			return k.answer
@@ -143,8 +146,10 @@ func (p *plan) draft(t int32, d *eventstore.Draft, u *undo) eventstore.Outcome {
 	if d.Idempotency != nil {
 		replay := o
 		replay.Status = eventstore.Replayed
-		p.keys[key] = known{half(d.Idempotency.Fingerprint), replay}
+		p.keys[key] = known{fingerprintOf(d.Idempotency), replay}
 		u.keys = append(u.keys, key)
+		r := &p.rows[len(p.rows)-1]
+		r.key, r.slot = key, p.slots.take(key)
 	}
 	return o
 }
@@ -164,7 +169,7 @@ func (p *plan) store(t int32, d *eventstore.Draft) eventstore.Outcome {
 		h.first, h.firstOff = h.position, h.offset
 	}
 	p.heads[t] = h
-	p.rows = append(p.rows, row{d, t, h.position, h.offset})
+	p.rows = append(p.rows, row{draft: d, tenant: t, position: h.position, offset: h.offset})
 	return eventstore.Outcome{Status: eventstore.Stored, ID: d.ID, Position: h.position, RecordedAt: p.at}
 }
 

@@ -113,17 +113,28 @@ func TestMigrateManyAtOnceDownAndUp(t *testing.T) {
 // rehearse takes the migrations down and up again, one by one.
 func rehearse(t *testing.T, address string) {
 	t.Helper()
-	cfg := must(pgx.ParseConfig(address))
-	cfg.RuntimeParams = map[string]string{"auditlog.shards": "4", "auditlog.span": "1 day", "search_path": ""}
-	db := stdlib.OpenDB(*cfg)
-	defer db.Close()
-	p := must(goose.NewProvider(goose.DialectPostgres, db, migrations.Postgres("events"), goose.WithTableName("auditlog.schema_versions")))
+	p, done := migrator(t, address)
+	defer done()
 	if _, err := p.DownTo(t.Context(), 0); err != nil {
 		t.Fatal(err)
 	}
 	for range p.ListSources() {
 		if _, err := p.UpByOne(t.Context()); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// migrator runs single migrations, as an owner whose search path is empty.
+func migrator(t *testing.T, address string) (p *goose.Provider, done func()) {
+	t.Helper()
+	cfg := must(pgx.ParseConfig(address))
+	cfg.RuntimeParams = map[string]string{"auditlog.shards": "4", "auditlog.span": "1 day", "search_path": ""}
+	db := stdlib.OpenDB(*cfg)
+	p = must(goose.NewProvider(goose.DialectPostgres, db, migrations.Postgres("events"), goose.WithTableName("auditlog.schema_versions")))
+	return p, func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
 		}
 	}
 }

@@ -29,7 +29,7 @@ func (b *base) replay(ctx context.Context, tx pgx.Tx, f eventstore.Flush, nos []
 				}
 				status = eventstore.Status(statuses[len(outcomes)])
 			}
-			o, ok := p.again(nos[i], &f.Units[i].Drafts[j], status, stored)
+			o, ok := p.again(nos[i], f.Units[i].Tenant, &f.Units[i].Drafts[j], status, stored)
 			if !ok {
 				return nil, errOtherDrafts
 			}
@@ -40,7 +40,7 @@ func (b *base) replay(ctx context.Context, tx pgx.Tx, f eventstore.Flush, nos []
 }
 
 // again is the outcome of a draft that had this status; false when it cannot have had it.
-func (p *plan) again(no int32, d *eventstore.Draft, status eventstore.Status, stored map[entryKey]eventstore.Outcome) (eventstore.Outcome, bool) {
+func (p *plan) again(no int32, id eventstore.TenantID, d *eventstore.Draft, status eventstore.Status, stored map[entryKey]eventstore.Outcome) (eventstore.Outcome, bool) {
 	switch status {
 	case eventstore.Stored:
 		o, ok := stored[entryKey{no, d.ID}]
@@ -49,7 +49,7 @@ func (p *plan) again(no int32, d *eventstore.Draft, status eventstore.Status, st
 		if d.Idempotency == nil {
 			return eventstore.Outcome{}, false
 		}
-		k, ok := p.keys[tokenKey{no, half(d.Idempotency.Token)}]
+		k, ok := p.keys[keyOf(id, d.Idempotency)]
 		return k.answer, ok
 	case eventstore.TargetErased:
 		// Its entry may have been purged since; then that is what there is to say.

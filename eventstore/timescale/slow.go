@@ -144,10 +144,10 @@ const planSQL = `
 		FROM unnest($9::integer[], $10::bigint[], $11::bigint[], $12::uuid[], $13::uuid[], $14::text[], $15::integer[], $16::integer[], $17::bytea[], $18::bytea[])
 			AS d (tenant, "offset", position, id, entry, type, epoch, index, public, private)
 	), keys AS (
-		INSERT INTO auditlog.idempotency (tenant, token, fingerprint, position, recorded_at)
-		SELECT k.tenant, k.token, k.fingerprint, k.position, $3
-		FROM unnest($19::integer[], $20::bigint[], $21::uuid[], $22::uuid[]) AS k (tenant, position, token, fingerprint)
-		ORDER BY k.tenant, k.token
+		INSERT INTO auditlog.idempotency (slot, rest, fingerprint, position)
+		SELECT k.slot, k.rest, k.fingerprint, k.position
+		FROM unnest($19::bigint[], $20::bigint[], $21::bigint[], $22::bigint[]) AS k (position, slot, rest, fingerprint)
+		ORDER BY k.slot
 	), about AS (
 		INSERT INTO auditlog.about (tenant, entry, position, id, recorded_at, erasure)
 		SELECT a.tenant, a.entry, a.position, a.id, $3, a.erasure
@@ -194,7 +194,7 @@ func (b *base) storeRows(ctx context.Context, tx pgx.Tx, shard eventstore.Shard,
 		r := &p.rows[i]
 		c.add(r.tenant, int64(r.position), r.draft)
 		if r.draft.Idempotency != nil {
-			keys.add(r.tenant, int64(r.position), r.draft.Idempotency)
+			keys.add(r.tenant, int64(r.position), r.slot, r.key, r.draft.Idempotency)
 		}
 		rowOffsets = append(rowOffsets, int64(r.offset))
 		if isAbout(r.draft) {
@@ -204,7 +204,7 @@ func (b *base) storeRows(ctx context.Context, tx pgx.Tx, shard eventstore.Shard,
 	err = tx.QueryRow(ctx, planSQL,
 		shard, p.shard, at, tenants, positions, offsets, firsts, firstOffs,
 		c.tenants, rowOffsets, c.positions, c.ids, c.entries, c.types, c.epochs, c.indexes, c.publics, c.privates,
-		keys.tenants, keys.places, keys.tokens, keys.fingerprints,
+		keys.places, keys.slots, keys.rests, keys.fingerprints,
 		a.tenants, a.entries, a.positions, a.ids, a.erasures,
 		p.rows[0].offset, b.span).Scan(&seq)
 	return seq, err
