@@ -8,6 +8,7 @@ FAULT_CYCLES     ?= 200
 SEEDS            ?= 10000
 FROM             ?= 1
 FAULT_ENTRIES    ?= 1000000
+OVERLOAD         ?= 10m
 BENCH_ROWS       ?= 50000000
 
 # Starts the servers that the environment does not name, and ends them with the tests.
@@ -46,7 +47,8 @@ short: ## all tests without the race detector
 e2e: ## the end-to-end tests alone; AUDITLOG_SAMPLE names a file of real CloudTrail records
 	CGO_ENABLED=0 $(WITH_SERVERS) go test -count=1 -timeout 20m -v ./test/e2e
 
-proof: build ## the long forms: on each tier FAULT_CYCLES (200) kills while FAULT_ENTRIES (10^6) are acknowledged, the storm of keys, and writes into BENCH_ROWS (5·10^7) rows; some hours
+proof: build ## the long forms: on each tier FAULT_CYCLES (200) kills while FAULT_ENTRIES (10^6) are acknowledged, the storm of keys, OVERLOAD (10m) of five times the capacity, and writes into BENCH_ROWS (5·10^7) rows; some hours
+	CGO_ENABLED=0 AUDITLOG_FAULT_OVERLOAD=$(OVERLOAD) $(WITH_SERVERS) go test -count=1 -timeout 4h -v ./test/overload
 	CGO_ENABLED=0 AUDITLOG_FAULT_CYCLES=$(FAULT_CYCLES) AUDITLOG_FAULT_ENTRIES=$(FAULT_ENTRIES) $(WITH_SERVERS) \
 		go test -count=1 -timeout 12h -v ./test/faults/... ./test/storm
 	$(WITH_SERVERS) $(MAKE) bench-rows
