@@ -4,8 +4,6 @@ import (
 	"context"
 	"net/http"
 	"net/http/pprof"
-	"sync"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -23,23 +21,14 @@ type OpsDeps struct {
 	Extra map[string]http.Handler
 }
 
-// readiness is the answer of /readyz.
-type readiness struct {
-	Status       string            `json:"status"` // "ready", "unready" or "draining"
-	Dependencies map[string]string `json:"dependencies"`
-}
-
-// checkTime bounds all checks of one look at readiness.
-const checkTime = 2 * time.Second
-
 // OpsHandler serves /healthz, /readyz, /metrics, /debug/pprof and the extra handlers. /readyz is 200 while appends work,
-// whatever else is broken, and names every dependency.
+// whatever else is broken, and names every dependency, as it was at most lookAge before.
 func OpsHandler(d OpsDeps) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		writeBytes(w, http.StatusOK, []byte(`{"status":"alive"}`))
 	})
-	mux.HandleFunc("GET /readyz", d.ready)
+	mux.Handle("GET /readyz", newReadiness(d))
 	mux.Handle("GET /metrics", promhttp.HandlerFor(d.Metrics, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
@@ -50,36 +39,4 @@ func OpsHandler(d OpsDeps) http.Handler {
 		mux.Handle(pattern, h)
 	}
 	return mux
-}
-
-func (d OpsDeps) ready(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), checkTime)
-	defer cancel()
-	answer, status := readiness{Status: "ready", Dependencies: map[string]string{}}, http.StatusOK
-	// Side by side: one that hangs takes all the time there is, and must not be taken for the failure of others.
-	var all sync.WaitGroup
-	var mu sync.Mutex // guards answer.Dependencies
-	for name, check := range d.Checks {
-		all.Go(func() {
-			text := "ok"
-			if err := check(ctx); err != nil {
-				text = err.Error()
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			answer.Dependencies[name] = text
-		})
-	}
-	all.Wait()
-	for _, name := range d.Required {
-		if answer.Dependencies[name] != "ok" {
-			answer.Status, status = "unready", http.StatusServiceUnavailable
-		}
-	}
-	if d.Draining != nil && d.Draining() {
-		answer.Status, status = "draining", http.StatusServiceUnavailable
-	}
-	if err := writeJSON(w, status, answer); err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-	}
 }

@@ -1,72 +1,12 @@
 package httpapi_test
 
 import (
-	"context"
-	"errors"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
-	"testing/synctest"
-
-	"github.com/prometheus/client_golang/prometheus"
 
 	"auditlog/transport/httpapi"
 )
-
-func TestOps(t *testing.T) {
-	storeErr, searchErr, draining := error(nil), error(nil), false
-	h := httpapi.OpsHandler(httpapi.OpsDeps{
-		Checks: map[string]func(context.Context) error{
-			"event_store": func(context.Context) error { return storeErr }, "search": func(context.Context) error { return searchErr },
-		},
-		Required: []string{"event_store"}, Draining: func() bool { return draining }, Metrics: prometheus.NewRegistry(),
-		Extra: map[string]http.Handler{"POST /ops/rebuild": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusAccepted) })},
-	})
-	ask := func(method, path string) (int, string) {
-		w := httptest.NewRecorder()
-		h.ServeHTTP(w, httptest.NewRequest(method, path, nil))
-		return w.Code, w.Body.String()
-	}
-	for _, c := range []struct {
-		method, path string
-		status       int
-	}{{"GET", "/healthz", 200}, {"GET", "/readyz", 200}, {"GET", "/metrics", 200}, {"GET", "/debug/pprof/", 200}, {"POST", "/ops/rebuild", 202},
-		{"GET", "/ops/rebuild", 405}, {"POST", "/healthz", 405}, {"GET", "/api/v1/logs", 404}} {
-		if status, body := ask(c.method, c.path); status != c.status {
-			t.Errorf("%s %s: %d %s", c.method, c.path, status, body)
-		}
-	}
-	ready := func(name string, wantStatus int, want string) {
-		t.Helper()
-		if status, body := ask("GET", "/readyz"); status != wantStatus || body != want {
-			t.Errorf("%s: %d %s", name, status, body)
-		}
-	}
-	searchErr = errors.New("index is being rebuilt")
-	ready("search down", 200, `{"status":"ready","dependencies":{"event_store":"ok","search":"index is being rebuilt"}}`)
-	storeErr = errors.New("disk full")
-	ready("store down", 503, `{"status":"unready","dependencies":{"event_store":"disk full","search":"index is being rebuilt"}}`)
-	storeErr, searchErr, draining = nil, nil, true
-	ready("draining", 503, `{"status":"draining","dependencies":{"event_store":"ok","search":"ok"}}`)
-}
-
-// A dependency that hangs is the only one that is said to be missing.
-func TestReadinessNamesWhatHangs(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		checks := map[string]func(context.Context) error{"hangs": func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }}
-		for _, name := range []string{"a", "b", "c", "x", "y", "z"} {
-			checks[name] = func(ctx context.Context) error { return ctx.Err() }
-		}
-		w := httptest.NewRecorder()
-		h := httpapi.OpsHandler(httpapi.OpsDeps{Checks: checks, Required: []string{"hangs"}, Metrics: prometheus.NewRegistry()})
-		h.ServeHTTP(w, httptest.NewRequest("GET", "/readyz", nil))
-		want := `{"status":"unready","dependencies":{"a":"ok","b":"ok","c":"ok","hangs":"context deadline exceeded","x":"ok","y":"ok","z":"ok"}}`
-		if w.Code != http.StatusServiceUnavailable || w.Body.String() != want {
-			t.Errorf("%d %s", w.Code, w.Body)
-		}
-	})
-}
 
 // TestWhatIsObserved looks at metrics and log: routes by their pattern, no identities, no secrets.
 func TestWhatIsObserved(t *testing.T) {
