@@ -17,6 +17,7 @@ type conn struct {
 	addr string
 	c    net.Conn
 	used time.Time
+	old  bool // has had an answer
 	in   *bufio.Reader
 	out  []byte
 	body []byte
@@ -30,13 +31,20 @@ func dial(addr string) (*conn, error) {
 	return &conn{addr: addr, c: c, used: time.Now(), in: bufio.NewReaderSize(c, 64<<10)}, nil
 }
 
-// idle is how long a connection may be unused: the service closes one after a minute.
-const idle = 30 * time.Second
+// idle is how long a connection may be unused: the service closes one after a minute, and one that has not sent anything
+// after the five seconds that a request's header may take.
+const (
+	idle = 30 * time.Second
+	shy  = 2 * time.Second
+)
 
 // awake dials again after a long silence.
 func (c *conn) awake() error {
-	now := time.Now()
-	if now.Sub(c.used) > idle {
+	now, most := time.Now(), idle
+	if !c.old {
+		most = shy
+	}
+	if now.Sub(c.used) > most {
 		fresh, err := net.Dial("tcp", c.addr)
 		if err != nil {
 			return err
@@ -107,6 +115,7 @@ func (c *conn) answer() (int, []byte, error) {
 	}
 	c.body = append(c.body, make([]byte, max(length, 0))...)
 	_, err = io.ReadFull(c.in, c.body)
+	c.old = err == nil
 	return status, c.body, err
 }
 

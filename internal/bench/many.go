@@ -20,12 +20,12 @@ func (w *writer) many(ctx context.Context) error {
 		return err
 	}
 	var one, spread peak
-	for n := range turns + 1 {
+	for n := range w.turns() + 1 {
 		for _, side := range []struct {
 			*peak
 			to crowd
 		}{{&one, w.one}, {&spread, all}} {
-			if err := side.add(side.to, bodies, w.each(turns), w.fanOut, w.Duration/turns); err != nil {
+			if err := side.add(side.to, bodies, w.each(w.turns()), w.fanOut, w.Duration/time.Duration(w.turns())); err != nil {
 				return err
 			}
 		}

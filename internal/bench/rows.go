@@ -39,12 +39,12 @@ func (w *writer) rows(ctx context.Context) error {
 			return err
 		}
 		var with, without peak
-		for n := range turns + 1 {
+		for n := range w.turns() + 1 {
 			for _, side := range []struct {
 				*peak
 				to crowd
 			}{{&without, few.one}, {&with, w.one}} {
-				if err := side.add(side.to, bodies, w.each(turns), w.fanOut, w.Duration/turns); err != nil {
+				if err := side.add(side.to, bodies, w.each(w.turns()), w.fanOut, w.Duration/time.Duration(w.turns())); err != nil {
 					return err
 				}
 			}

@@ -58,9 +58,10 @@ func (w *writer) sizes(ctx context.Context) error {
 			bodies[kind] = append(bodies[kind], bulkBody(e))
 		}
 	}
-	each := w.each(2 * sizeTurns) // an entry has seven times the bytes
+	rounds := min(sizeTurns, w.turns())
+	each := w.each(2 * rounds) // an entry has seven times the bytes
 	var took [kinds]time.Duration
-	for n := range sizeTurns + 1 {
+	for n := range rounds + 1 {
 		for kind := range took {
 			one, err := bulks(w.one, bodies[kind], each)
 			if err != nil {
@@ -71,7 +72,7 @@ func (w *writer) sizes(ctx context.Context) error {
 			}
 		}
 	}
-	samples := sizeTurns * each
+	samples := rounds * each
 	var perSecond, megabytes, size [kinds]float64
 	for kind := range took {
 		size[kind] = float64(len(bytes.Join(bodies[kind], nil))) / float64(len(bodies[kind])*bulkEntries)

@@ -67,15 +67,11 @@ func (w *writer) warm(ctx context.Context, measure func(context.Context, *writer
 }
 
 // makers is how many connections make tenants.
-const makers = 32
+const makers = 64
 
 // tenants makes n more tenants, each of which has written once.
 func (w *writer) tenants(n int) (crowd, error) {
 	admin, err := w.secret.mint("admin", "")
-	if err != nil {
-		return crowd{}, err
-	}
-	first, err := entries(0, 1)
 	if err != nil {
 		return crowd{}, err
 	}
@@ -97,16 +93,20 @@ func (w *writer) tenants(n int) (crowd, error) {
 				if tokens[i], err = w.secret.mint("writer", id); err != nil {
 					return err
 				}
-				if _, err := c.want(http.StatusCreated, "POST", pathLogs, tokens[i], first[0]); err != nil {
-					return err
-				}
 			}
 			return nil
 		})
 	}
-	err = all.Wait()
-	return newCrowd(w.p.addr, tokens...), err
+	if err := all.Wait(); err != nil {
+		return crowd{}, err
+	}
+	made := newCrowd(w.p.addr, tokens...)
+	_, err = schedule{rate: atOnce, n: n}.posts(made, w.fanOut)
+	return made, err
 }
+
+// atOnce is a rate at which all requests are due at the beginning.
+const atOnce = 1e12
 
 // createTenant gives the new tenant's id.
 func createTenant(c *conn, admin, slug string) (string, error) {
@@ -163,6 +163,9 @@ func (w *writer) peaks(with, without peak, name string, floor, goal float64, cha
 	}
 	return nil
 }
+
+// turns is how often sides take turns: each has bulks to send.
+func (w *writer) turns() int { return max(1, min(turns, w.Bulks/bulkConns)) }
 
 // each is the bulks of one turn of many.
 func (w *writer) each(turns int) int { return bulkConns * max(1, w.Bulks/turns/bulkConns) }
