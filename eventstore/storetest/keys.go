@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math/rand/v2"
 
 	"auditlog/eventstore"
@@ -57,6 +58,16 @@ func (b *bench) checkNearKeys(tenants ...eventstore.TenantID) {
 		if round%20 == 19 {
 			b.reopen()
 		}
+	}
+	// A refused unit leaves no trace between near keys either.
+	x, refused, stored := tenants[0], 100, 104
+	b.wantStatuses("near keys, one of a refused unit", b.append(
+		atomic(x, nearKey(x, refused, "a"), amendment(eventstore.NewEventID())),
+		unit(x, nearKey(x, stored, "a")),
+	), eventstore.Aborted, eventstore.TargetMissing, eventstore.Stored)
+	for i, want := range []eventstore.Status{eventstore.Stored, eventstore.Replayed} {
+		b.wantStatuses(fmt.Sprintf("near keys of a refused and a stored unit, time %d", i), b.append(
+			unit(x, nearKey(x, stored, "a")), unit(x, nearKey(x, refused, "a"))), eventstore.Replayed, want)
 	}
 }
 

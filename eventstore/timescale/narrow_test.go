@@ -3,6 +3,7 @@ package timescale_test
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -64,6 +65,7 @@ func TestKeysSurviveTheirMigration(t *testing.T) {
 				t.Errorf("flush %d with another body: %+v, %v", i, got, err)
 			}
 		}
+		replayAcross(t, s, sent, answers)
 		for i, tenant := range tenants {
 			mustAppend(t, s, flushOf(tenant, wideKeys(tenant, len(sent))...))
 			if head, err := s.Head(t.Context(), tenant.ID); err != nil || head.Position != eventstore.Position(1+7*9+1-i) { // created, keys, purged
@@ -88,6 +90,22 @@ func wideKeys(tenant eventstore.Tenant, round int) []eventstore.Draft {
 		all[i].Idempotency = k
 	}
 	return all
+}
+
+// replayAcross sends keys of all chunks in one flush.
+func replayAcross(t *testing.T, s *timescale.Store, sent []eventstore.Flush, answers [][]eventstore.Outcome) {
+	t.Helper()
+	f := eventstore.Flush{ID: eventstore.FlushID(uuid.New())}
+	var want []eventstore.Outcome
+	for i := range sent {
+		f.Units = append(f.Units, eventstore.Unit{Tenant: sent[i].Units[0].Tenant, Drafts: sent[i].Units[0].Drafts[i%9 : i%9+1]})
+		o := answers[i][i%9]
+		o.Status = eventstore.Replayed
+		want = append(want, o)
+	}
+	if got, err := s.Append(t.Context(), f); err != nil || !slices.Equal(got, want) {
+		t.Errorf("keys of all chunks: %+v, %v, want %+v", got, err, want)
+	}
 }
 
 // back takes a database to the version before, with the keys as that one held them. One that holds keys does not go.
