@@ -211,7 +211,7 @@ func badRows(w *world) []bad {
 	for _, q := range []string{"*", "a*b*c*d", "/.*/", `"`, "_exists_:x", "NOT a AND (", "a OR b"} {
 		add("H2", 200, "", list("q="+url.QueryEscape(q)))
 	}
-	add("H2", 422, "query-too-costly", list("q="+url.QueryEscape(strings.Repeat("a ", 5000))), list("q="+strings.Repeat("a", 21<<10)), list("q="+url.QueryEscape(strings.Repeat("a ", 70))))
+	add("H2", 422, "query-too-costly", list("q="+url.QueryEscape(strings.Repeat("a ", 5000))), list("q="+strings.Repeat("a", 21<<10)), list("q="+strings.Repeat("a", 1025)), list("q="+url.QueryEscape(strings.Repeat("a ", 70))))
 	add("H3", 422, "invalid", list("severity=info&severity=error"), list("sort=password"), list("sort=%3Bdrop"), list("severity=loud"), list("order=up"), list("total=1"), list("wait=11s"), list("wait=-1s"))
 	add("H3", 422, "unknown-parameter", list("severity[]=x"), list("colour=red"), list("metadata.=x"), list("Limit=5"))
 	add("H3", 400, "malformed", list("q=%zz"))

@@ -19,7 +19,7 @@ type param struct {
 	kind     paramKind
 	enum     []string // for enumerated kinds; also of each element of a list
 	fold     bool     // enum values in any case; kept in upper case
-	words    bool     // white space alone is as good as nothing
+	words    bool     // a question of words: white space alone is as good as nothing, and too much is too costly
 	min, max int64    // for integers: inclusive; for text: max bytes
 	def      any      // shown in the documentation
 	required bool
@@ -54,6 +54,9 @@ func (p *param) read(value string) (any, *fault.Field) {
 		return refuse(fault.Invalid, "holds a NUL")
 	}
 	v, err := p.convert(value)
+	if err != nil && p.words && len(value) > p.limit() {
+		return refuse(fault.QueryTooCostly, err.Error())
+	}
 	if err != nil {
 		return refuse(fault.Invalid, err.Error())
 	}

@@ -79,11 +79,11 @@ func (s *Server) stream(w http.ResponseWriter, r *request) error {
 // goes before after. Nil is from now.
 func resumePosition(r *request, websocket bool) (*eventstore.Position, error) {
 	if last := r.Header["Last-Event-Id"]; !websocket && len(last) > 0 {
-		n, err := strconv.ParseInt(last[0], 10, 64)
-		if err != nil || n < 0 || len(last) > 1 {
+		n, err := afterParam.integer(last[0])
+		if err != nil || len(last) > 1 {
 			return nil, fault.New(fault.Invalid, "Last-Event-ID is the position of the last event that was seen")
 		}
-		position := eventstore.Position(n)
+		position := eventstore.Position(n.(int64))
 		return &position, nil
 	}
 	if !r.args.has("after") {

@@ -201,7 +201,7 @@ func TestStreamOverEvents(t *testing.T) {
 	if got := event(lines); got[1] != "id: 3" {
 		t.Errorf("resumed at %q", got)
 	}
-	for _, bad := range []string{"x", "-1", "1e3"} {
+	for _, bad := range []string{"x", "-1", "1e3", "+5", "05"} {
 		if res, _ := open("/api/v1/logs/stream", w.token("reader"), bad); res.StatusCode != 422 {
 			t.Errorf("Last-Event-ID %q: %d", bad, res.StatusCode)
 		}
