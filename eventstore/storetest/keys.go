@@ -9,12 +9,12 @@ import (
 )
 
 // nearKey is one of many keys whose tokens have much in common: a store that keeps part of a token, or a hash of it, must
-// not take one for another. Their first 64 bits have four values, and for i >= 1000 those at the end of what the tenant's
+// not take one for another. Their first 64 bits have four values for every forty, and for i >= 1000 those at the end of what the tenant's
 // id turns them into.
 func nearKey(t eventstore.TenantID, i int, body string) eventstore.Draft {
 	d := keyed(entry(), "", body)
 	token := &d.Idempotency.Token
-	high := 0x0123456789abcdc0 + uint64(i%4)
+	high := 0x0123456789abcdc0 + uint64(i%4) + uint64(i/40)<<8
 	if i >= 1000 {
 		high = binary.BigEndian.Uint64(t[:]) ^ (1<<63 - 1 - uint64(i%4))
 	}
@@ -58,6 +58,13 @@ func (b *bench) checkNearKeys(tenants ...eventstore.TenantID) {
 		if round%20 == 19 {
 			b.reopen()
 		}
+	}
+	// Two keys of one flush beside one that is stored: which of two numbers follows the other depends on the tenant's id.
+	for j := range 2 {
+		block := 200 + 40*j
+		b.wantStatuses("a key", b.append(unit(tenants[0], nearKey(tenants[0], block+1-j, "a"))), eventstore.Stored)
+		b.wantStatuses("two near it", b.append(unit(tenants[0], nearKey(tenants[0], block+j, "a"), nearKey(tenants[0], block+4+j, "a"))),
+			eventstore.Stored, eventstore.Stored)
 	}
 	// A refused unit leaves no trace between near keys either.
 	x, refused, stored := tenants[0], 100, 104
