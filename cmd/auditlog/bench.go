@@ -23,7 +23,7 @@ type benchCmd struct {
 	Samples  int           `default:"1000" placeholder:"N" help:"Samples of each latency (${default}; a p99 wants 10000)."`
 	Tenants  int           `default:"10000" placeholder:"N" help:"Tenants that write beside one (${default})."`
 	Rows     int           `default:"1000000" placeholder:"N" help:"Rows of the table that is compared with a fresh one, or above 1000000 with one of 1000000 (${default}; the bar says 50000000)."`
-	Quick    bool          `help:"A look in about half a minute, two for the distributed tier: 20000 entries, 500 tenants, 50000 rows, fewer samples. Its figures are rough."`
+	Quick    bool          `help:"A look in about half a minute, two for the distributed tier: 20000 entries, 500 tenants, 50000 rows, fewer samples; without the steps tenants, snapshot and rows unless --only names them. Its figures are rough."`
 	Dir      string        `placeholder:"DIR" help:"Folder for the data, which is removed afterwards (the system's for temporary files)."`
 
 	Compare   string  `placeholder:"FILE" help:"JSON lines of an earlier run: prints what changed, and ends with 1 when a figure is worse by more than --tolerance."`
@@ -39,6 +39,9 @@ func (c *benchCmd) Run(ctx context.Context, s streams) (err error) {
 	}
 	if c.Quick {
 		c.Entries, c.Bulks, c.Duration, c.Sustain, c.Samples, c.Tenants, c.Rows = 20_000, 20, 2*time.Second, 10*time.Second, 200, 500, 50_000
+		if len(c.Only) == 0 {
+			c.Only = bench.QuickSteps
+		}
 	}
 	if min(c.Entries, c.Bulks, c.Samples, c.Tenants, c.Rows) < 1 || min(c.Duration, c.Sustain) <= 0 {
 		return usagef("--entries, --bulks, --samples, --tenants, --rows, --duration and --sustain: must be above 0")

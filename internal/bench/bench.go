@@ -132,6 +132,9 @@ var Steps = []string{
 
 var writeSteps, lineSteps = Steps[1:7], Steps[8:]
 
+// QuickSteps are those that tell something in seconds; the others need tenants, rows or time to matter.
+var QuickSteps = []string{"start", "writes", "open", "sizes", "line"}
+
 // wants tells whether a step is to be taken.
 func (o Options) wants(name string) bool {
 	return len(o.Only) == 0 || name == "" || slices.Contains(o.Only, name)
