@@ -92,8 +92,8 @@ func (c *Commands) knownTenant(ctx context.Context, id eventstore.TenantID) (eve
 	if first {
 		c.lookUp(ctx, look, id, now)
 	}
-	if ok && (!first || look.err != nil) {
-		return known, nil
+	if ok && (!first || look.failed()) {
+		return known, nil // it has some time left
 	}
 	select {
 	case <-look.done:
@@ -135,6 +135,9 @@ type tenantLook struct {
 	tenant eventstore.Tenant
 	err    error
 }
+
+// failed tells how a look-up ended.
+func (l *tenantLook) failed() bool { return l.err != nil }
 
 // get gives a tenant and how long ago it was looked up.
 func (c *tenantCache) get(id eventstore.TenantID, now time.Time) (t eventstore.Tenant, age time.Duration, ok bool) {

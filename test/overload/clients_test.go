@@ -33,7 +33,6 @@ type clients struct {
 
 	ledger   ledger
 	underWay atomic.Int64
-	wg       sync.WaitGroup
 }
 
 func newClients(t *testing.T, url string) *clients {
@@ -78,10 +77,8 @@ func entry(number, i int) string {
 }
 
 func (c *clients) send(of *tenant, number, entries int) outcome {
-	path, body := "/api/v1/logs", ""
-	if entries == 1 {
-		body = entry(number, 0)
-	} else {
+	path, body := "/api/v1/logs", entry(number, 0)
+	if entries > 1 {
 		all := make([]string, entries)
 		for i := range all {
 			all[i] = entry(number, i)
