@@ -3,6 +3,7 @@ package bench
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -106,7 +107,7 @@ func (d *documents) round(ctx context.Context, s *stack, index string, round int
 			var body []byte
 			for first := lane * bulkEntries; first < len(d.ends); first += bareConns * bulkEntries {
 				body = d.request(body[:0], index, round, first)
-				answer, err := s.search(ctx, http.MethodPost, "/_bulk?filter_path=errors", bytes.NewReader(body))
+				answer, err := s.bulk(ctx, body)
 				if err != nil || bytes.Contains(answer, []byte("true")) {
 					return fmt.Errorf("the bare client's documents are refused: %s %w", answer, err)
 				}
@@ -115,6 +116,21 @@ func (d *documents) round(ctx context.Context, s *stack, index string, round int
 		})
 	}
 	return all.Wait()
+}
+
+// bulk sends a _bulk, again after a pause while the server has no room for it, as any client would.
+func (s *stack) bulk(ctx context.Context, body []byte) ([]byte, error) {
+	for {
+		answer, err := s.search(ctx, http.MethodPost, "/_bulk?filter_path=errors", bytes.NewReader(body))
+		if !errors.Is(err, errBusy) {
+			return answer, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, errors.Join(err, ctx.Err())
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }
 
 // request is the next bulkEntries documents. The round's number takes the first digits of their ids.

@@ -57,6 +57,9 @@ func (s *stack) removeIndices(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// errBusy says that the search server has no room for a request right now.
+var errBusy = errors.New("the search server is busy")
+
 // search sends a request to the search server, which must answer 2xx.
 func (s *stack) search(ctx context.Context, method, path string, body io.Reader) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, method, s.Servers.Search+path, body)
@@ -72,6 +75,9 @@ func (s *stack) search(ctx context.Context, method, path string, body io.Reader)
 	answer, err := io.ReadAll(resp.Body)
 	if err == nil && resp.StatusCode/100 != 2 {
 		err = fmt.Errorf("%s %s answers %d %.300s", method, path, resp.StatusCode, answer)
+		if resp.StatusCode == http.StatusTooManyRequests {
+			err = fmt.Errorf("%w: %w", errBusy, err)
+		}
 	}
 	return answer, err
 }
