@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	// maxGroup bounds the events of a group, and so what one transaction of a projector holds and how long it lasts.
+	// maxGroup is the default of RunnerOptions.Group.
 	maxGroup = 4096
 	// gathering is the default of RunnerOptions.Gather: the messages of an envelope come one by one as they are decoded.
 	gathering = 5 * time.Millisecond
@@ -43,11 +43,11 @@ func (r *Runner) lead(ctx context.Context, l *lane, t *ticket) error {
 	}
 	if l.crowded {
 		if err := sleep(ctx, r.o.Gather); err != nil {
-			l.take(t)
+			l.take(t, 0)
 			return err
 		}
 	}
-	group := l.take(t)
+	group := l.take(t, r.o.Group)
 	if l.crowded = len(group) > 1; !l.crowded {
 		return r.alone(ctx, t.env)
 	}
@@ -85,16 +85,16 @@ func (l *lane) enter(env Envelope) *ticket {
 	return t
 }
 
-// take takes the ticket from those that wait, with all that make one range with it: at most maxGroup events unless t
+// take takes the ticket from those that wait, with all that make one range with it: at most so many events unless t
 // alone has more. Envelopes of different epochs never mix.
-func (l *lane) take(t *ticket) []*ticket {
+func (l *lane) take(t *ticket, most int) []*ticket {
 	l.queue.Lock()
 	defer l.queue.Unlock()
 	group, span, events := []*ticket{t}, Range{t.env.From, t.env.To}, t.env.weight()
 	l.waiting = slices.DeleteFunc(l.waiting, func(w *ticket) bool { return w == t })
 	for i := 0; i < len(l.waiting); i++ {
 		env := l.waiting[i].env
-		if env.Epoch != t.env.Epoch || env.From > span.To || env.To < span.From || events+env.weight() > maxGroup {
+		if env.Epoch != t.env.Epoch || env.From > span.To || env.To < span.From || events+env.weight() > most {
 			continue
 		}
 		group, events = append(group, l.waiting[i]), events+env.weight()

@@ -20,7 +20,7 @@ func (r *Runner) pages(ctx context.Context, env Envelope, apply func(Envelope) e
 		return r.failed(env, &Poison{fmt.Errorf("the shard ends at %d", head.Offset)})
 	}
 	for at := env.From; at < env.To; {
-		page, err := ReadEnvelope(ctx, r.source, env.Shard, Range{at, env.To}, maxGroup)
+		page, err := ReadEnvelope(ctx, r.source, env.Shard, Range{at, env.To}, r.o.Group)
 		if err != nil {
 			return r.failed(env, err)
 		}

@@ -48,6 +48,21 @@ func TestPointersGoTogether(t *testing.T) {
 	}
 }
 
+// A bound of its own holds for what is read at once, too.
+func TestGroupsHaveABoundOfTheirOwn(t *testing.T) {
+	w := newCrowd(1000, nil)
+	w.r = projection.NewRunner(w.c, w.m, w.parking, projection.RunnerOptions{Group: 100, Log: quiet})
+	if err := w.r.Handle(t.Context(), pointer(0, 1000)); err != nil {
+		t.Fatal(err)
+	}
+	w.times(t, 1000)
+	for _, r := range w.applied {
+		if r.To-r.From > 100 {
+			t.Errorf("(%d, %d] was applied at once", r.From, r.To)
+		}
+	}
+}
+
 // Of a pointer's events the bad ones are parked, and no other.
 func TestPoisonBehindAPointer(t *testing.T) {
 	bad := map[eventstore.Offset]bool{7: true, 250: true}
