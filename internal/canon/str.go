@@ -170,7 +170,7 @@ func (d *Doc) unicodeEscape(i int, flags uint8) (rune, int, error) {
 	return 0, i, fault.At(fault.BadUTF8, d.pointer(flags&isKey == 0), "a surrogate escape without its other half")
 }
 
-// hex4 reads the four digits of the \uXXXX at i.
+// hex4 reads the four hexadecimal digits of the \u escape at i.
 func (d *Doc) hex4(i int) (rune, error) {
 	var r rune
 	for j := i + 2; j < i+6; j++ {

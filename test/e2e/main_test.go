@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -17,35 +16,26 @@ import (
 var binary string
 
 func TestMain(m *testing.M) {
-	os.Exit(pgtest.Main(program{m}))
+	os.Exit(stack.Main(withServers{m}, &binary))
 }
 
-// program runs the tests between building the binary and ending the servers that they started.
-type program struct{ m *testing.M }
+// withServers runs the tests and ends the servers that they started.
+type withServers struct{ m *testing.M }
 
-func (p program) Run() int {
-	code, err := p.run()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
+func (w withServers) Run() int { return pgtest.Main(queues{w.m}) }
+
+// queues ends the queue server after the tests, and the search server before it.
+type queues struct{ m *testing.M }
+
+func (q queues) Run() int {
+	code := ostest.Main(q.m)
+	if queueServer.s != nil {
+		if err := queueServer.s.Stop(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
 	}
 	return code
-}
-
-func (p program) run() (code int, err error) {
-	dir, err := os.MkdirTemp("", "auditlog-e2e-")
-	if err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	if binary, err = stack.Build(dir); err != nil {
-		return 0, err
-	}
-	code = ostest.Main(p.m)
-	if queueServer.s != nil {
-		err = queueServer.s.Stop()
-	}
-	return code, err
 }
 
 // queueServer is shared by all tests that want one.

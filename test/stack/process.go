@@ -3,6 +3,7 @@ package stack
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -17,12 +18,35 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Build builds the program into a folder.
-func Build(dir string) (binary string, err error) {
+// Main is what a TestMain does whose tests start the program: it builds it, tells where it is, and runs the tests. It
+// gives the exit code.
+func Main(m interface{ Run() int }, built *string) (code int) {
+	code, err := buildAndRun(m, built)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
+}
+
+func buildAndRun(m interface{ Run() int }, built *string) (code int, err error) {
+	dir, err := os.MkdirTemp("", "auditlog-test-")
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if *built, err = build(dir); err != nil {
+		return 0, err
+	}
+	return m.Run(), nil
+}
+
+// build builds the program into a folder.
+func build(dir string) (binary string, err error) {
 	binary = filepath.Join(dir, "auditlog")
-	build := exec.Command("go", "build", "-trimpath", "-o", binary, "auditlog/cmd/auditlog")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
+	cmd := exec.Command("go", "build", "-trimpath", "-o", binary, "auditlog/cmd/auditlog")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build: %w\n%s", err, out)
 	}
 	return binary, nil
