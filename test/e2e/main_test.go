@@ -16,24 +16,24 @@ import (
 var binary string
 
 func TestMain(m *testing.M) {
-	os.Exit(stack.Main(withServers{m}, &binary))
+	tests := run(func() int { return endQueueServer(ostest.Main(m)) })
+	os.Exit(stack.Main(run(func() int { return pgtest.Main(tests) }), &binary))
 }
 
-// withServers runs the tests and ends the servers that they started.
-type withServers struct{ m *testing.M }
+// run runs tests and gives the exit code.
+type run func() int
 
-func (w withServers) Run() int { return pgtest.Main(queues{w.m}) }
+// Run calls it.
+func (r run) Run() int { return r() }
 
-// queues ends the queue server after the tests, and the search server before it.
-type queues struct{ m *testing.M }
-
-func (q queues) Run() int {
-	code := ostest.Main(q.m)
-	if queueServer.s != nil {
-		if err := queueServer.s.Stop(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
+// endQueueServer ends the queue server that the tests started.
+func endQueueServer(code int) int {
+	if queueServer.s == nil {
+		return code
+	}
+	if err := queueServer.s.Stop(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
 	}
 	return code
 }
