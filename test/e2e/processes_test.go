@@ -212,11 +212,19 @@ func (l *ledger) post(s *server, writer int) {
 				s.t.Error(err)
 			}
 			l.ack(key, e.ID, e.Position, answer)
-		case err == nil && status == http.StatusServiceUnavailable, errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.EOF):
+		case err == nil && status == http.StatusServiceUnavailable, err != nil && hungUp(err):
 			return
 		default:
 			s.t.Errorf("while the API drains a write answers %d %s, %v", status, answer, err)
 			return
 		}
 	}
+}
+
+// hungUp tells whether a request met a server that is gone or just closed its idle connections. The last is an error of
+// net/http that has no name: the connection ended before a byte of an answer, and it is not sent again since it is a POST.
+// What the server might have stored of such a request shows where the stored entries are counted.
+func hungUp(err error) bool {
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
+		errors.Is(err, io.EOF) || strings.HasSuffix(err.Error(), "http: server closed idle connection")
 }
