@@ -15,7 +15,7 @@ import (
 type benchCmd struct {
 	Postgres string        `env:"AUDITLOG_BENCH_POSTGRES" placeholder:"ADDRESS" help:"Measure the distributed tier: a PostgreSQL server as its superuser, postgres://…; SQS is where the AWS SDK's settings say. Databases, queues and indices of the run's own are made and removed."`
 	Search   string        `env:"AUDITLOG_BENCH_SEARCH" placeholder:"ADDRESS" help:"OpenSearch of the distributed tier, http://…"`
-	Only     []string      `placeholder:"STEP" help:"Steps to take: start (of the embedded tier); writes, open, sizes, tenants, snapshot, rows; line, or of the distributed tier one of line's: rebuild, sustained, scale, latency, calls, search, replay, export (all)."`
+	Only     []string      `placeholder:"STEP" help:"Steps to take: start (of the embedded tier); writes, open, sizes, import (of the distributed tier), tenants, snapshot, rows; line, or of the distributed tier one of line's: rebuild, sustained, scale, latency, calls, search, replay, export (all)."`
 	Entries  int           `default:"1000000" placeholder:"N" help:"Entries in the tenant for search, paging, replay and export (${default})."`
 	Bulks    int           `default:"100" placeholder:"N" help:"Bulks of 1,000 entries for each write measure (${default})."`
 	Duration time.Duration `default:"5s" placeholder:"TIME" help:"Length of each measure that goes by time (${default})."`
@@ -37,6 +37,14 @@ func (c *benchCmd) Run(ctx context.Context, s streams) (err error) {
 	if err != nil {
 		return err
 	}
+	for _, name := range c.Only {
+		if !slices.Contains(bench.Steps, name) {
+			return usagef("--only: there is no step %q but %s", name, strings.Join(bench.Steps, ", "))
+		}
+		if name == bench.ServerStep && c.Postgres == "" {
+			return usagef("--only: %s is a step of the distributed tier, which AUDITLOG_BENCH_POSTGRES (--postgres) names", name)
+		}
+	}
 	if c.Quick {
 		c.Entries, c.Bulks, c.Duration, c.Sustain, c.Samples, c.Tenants, c.Rows = 20_000, 20, 2*time.Second, 10*time.Second, 200, 500, 50_000
 		if len(c.Only) == 0 {
@@ -51,11 +59,6 @@ func (c *benchCmd) Run(ctx context.Context, s streams) (err error) {
 	}
 	if (c.Postgres == "") != (c.Search == "") {
 		return usagef("AUDITLOG_BENCH_POSTGRES (--postgres) and AUDITLOG_BENCH_SEARCH (--search): the distributed tier needs both")
-	}
-	for _, name := range c.Only {
-		if !slices.Contains(bench.Steps, name) {
-			return usagef("--only: there is no step %q but %s", name, strings.Join(bench.Steps, ", "))
-		}
 	}
 	earlier, err := c.earlier()
 	if err != nil {

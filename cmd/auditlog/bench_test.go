@@ -20,6 +20,7 @@ func TestBenchRefuses(t *testing.T) {
 		"--duration and --sustain":     func(c *benchCmd) { c.Sustain = 0 },
 		"--tolerance":                  func(c *benchCmd) { c.Tolerance = -1 },
 		`no step "opened"`:             func(c *benchCmd) { c.Only = []string{"open", "opened"} },
+		"import is a step of the":      func(c *benchCmd) { c.Only = []string{"import"} },
 		"(--search): the distributed":  func(c *benchCmd) { c.Postgres = "postgres://" },
 		"--compare: open":              func(c *benchCmd) { c.Compare = empty + ".gone" },
 		"empty.json: holds no figures": func(c *benchCmd) { c.Compare = empty },

@@ -46,10 +46,10 @@ func (l Line) under(of Line) Line {
 func (l Line) verdict() string {
 	reached := func(bound float64) bool { return l.Value == bound || (l.Value > bound) == l.Least }
 	switch {
-	case l.Floor == 0:
-		return "stated"
 	case l.Goal != 0 && reached(l.Goal):
 		return "goal"
+	case l.Floor == 0:
+		return "stated"
 	case reached(l.Floor):
 		return "floor"
 	default:
@@ -126,14 +126,17 @@ type step struct {
 
 // Steps are the names that Only takes; line stands for those behind it as well.
 var Steps = []string{
-	"start", "writes", "open", "sizes", "tenants", "snapshot", "rows",
+	"start", "writes", "open", "sizes", "import", "tenants", "snapshot", "rows",
 	"line", "rebuild", "sustained", "scale", "latency", "calls", "search", "replay", "export",
 }
 
-var writeSteps, lineSteps = Steps[1:7], Steps[8:]
+var writeSteps, lineSteps = Steps[1:8], Steps[9:]
+
+// ServerStep is the write step of the distributed tier alone: COPY is its limit.
+const ServerStep = "import"
 
 // QuickSteps are those that tell something in seconds; the others need tenants, rows or time to matter.
-var QuickSteps = []string{"start", "writes", "open", "sizes", "line"}
+var QuickSteps = []string{"start", "writes", "open", "sizes", "import", "line"}
 
 // wants tells whether a step is to be taken.
 func (o Options) wants(name string) bool {
@@ -179,14 +182,19 @@ func Run(ctx context.Context, o Options) error {
 // writes measures one service after the other way of writing to it.
 func (r *run) writes(ctx context.Context) error {
 	return r.withWriter(ctx, func(ctx context.Context, w *writer) error {
-		return r.take(ctx, []step{
+		steps := []step{
 			{"writes", "  bulks and single entries against their limits", w.ratios},
 			{"open", "  open loop", w.openLoop},
 			{"sizes", "  entries of 4 KiB", w.sizes},
+			{"import", "  import of a file", w.imported},
 			{"tenants", "  many tenants", w.many},
 			{"snapshot", "  a snapshot held open", w.snapshot},
 			{"rows", "  many rows stored", w.rows},
-		}, r.wants)
+		}
+		if w.stack == nil {
+			steps = slices.DeleteFunc(steps, func(s step) bool { return s.name == ServerStep })
+		}
+		return r.take(ctx, steps, r.wants)
 	})
 }
 

@@ -18,6 +18,8 @@ func TestVerdict(t *testing.T) {
 		{Line{Value: 2.1, Floor: 2, Goal: 1.5}, "MISSED"},
 		{Line{Value: 64, Floor: 64}, "floor"},
 		{Line{Value: 5}, "stated"},
+		{Line{Value: 0.7, Goal: 0.7, Least: true}, "goal"},
+		{Line{Value: 0.6, Goal: 0.7, Least: true}, "stated"},
 	} {
 		if got := c.line.verdict(); got != c.want {
 			t.Errorf("%+v: %s, want %s", c.line, got, c.want)

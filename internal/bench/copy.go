@@ -1,9 +1,12 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,15 +29,15 @@ type copier struct {
 	next int64   // offset and position of the next row
 }
 
-// newCopier takes the newest rows of entries from the stack's database.
-func (s *stack) newCopier(ctx context.Context) (*copier, error) {
-	owner, err := s.database(ctx, s.name+"_bare", "")
+// newCopier takes the newest rows of entries from the stack's database, for one of its own.
+func (s *stack) newCopier(ctx context.Context, suffix string) (*copier, error) {
+	owner, err := s.database(ctx, s.name+suffix, "")
 	if err != nil {
 		return nil, err
 	}
 	bare := map[string]string{"AUDITLOG_OWNER": owner, "AUDITLOG_KEYS": "", "AUDITLOG_PROJECTIONS": ""}
 	for _, role := range []string{"AUDITLOG_STORE", "AUDITLOG_LIFECYCLE"} {
-		if bare[role], err = in(s.settings[role], s.name+"_bare"); err != nil {
+		if bare[role], err = in(s.settings[role], s.name+suffix); err != nil {
 			return nil, err
 		}
 	}
@@ -86,6 +89,28 @@ func (c *copier) insert(ctx context.Context, n int) (time.Duration, error) {
 	} else {
 		_, err = c.db.CopyFrom(ctx, pgx.Identifier{"auditlog", "events"}, eventColumns, pgx.CopyFromRows(batch))
 	}
+	return time.Since(start), err
+}
+
+// keyColumns are those of the table of idempotency keys.
+var keyColumns = []string{"slot", "rest", "fingerprint", "position"}
+
+// keyed is insert of rows that have an idempotency key each, whose rows go along in the same transaction. The keys are
+// hashes, so any numbers do; they are in the order of their index, as the service has those of a bulk.
+func (c *copier) keyed(ctx context.Context, n int) (time.Duration, error) {
+	batch, keys := c.batch(n), make([][]any, n)
+	for i, row := range batch {
+		keys[i] = []any{int64(rand.Uint64()), int64(rand.Uint64()), int64(rand.Uint64()), row[2]}
+	}
+	slices.SortFunc(keys, func(a, b []any) int { return cmp.Compare(a[0].(int64), b[0].(int64)) })
+	start := time.Now()
+	err := pgx.BeginFunc(ctx, c.db, func(tx pgx.Tx) error {
+		_, err := tx.CopyFrom(ctx, pgx.Identifier{"auditlog", "events"}, eventColumns, pgx.CopyFromRows(batch))
+		if err == nil {
+			_, err = tx.CopyFrom(ctx, pgx.Identifier{"auditlog", "idempotency"}, keyColumns, pgx.CopyFromRows(keys))
+		}
+		return err
+	})
 	return time.Since(start), err
 }
 

@@ -71,24 +71,35 @@ func (b *bill) perEntry() float64 { return (b.service + b.database).perEntry(b.e
 func (b *bill) rate() float64     { return float64(b.entries) / b.took.Seconds() }
 
 // bill posts single entries for a turn.
-func (s *stack) bill(ctx context.Context, m *meter, p *process, to crowd) (b bill, err error) {
-	pid := p.cmd.Process.Pid
+func (s *stack) bill(ctx context.Context, m *meter, p *process, to crowd) (bill, error) {
+	return m.bill(ctx, p, func() (int, time.Duration, error) {
+		done, err := singles(to, pathLogs, distributedFanOut, s.Duration/turns)
+		return len(done.each), done.took, err
+	})
+}
+
+// bill is what entries took of a service and of the database. A nil meter leaves out CPU time.
+func (m *meter) bill(ctx context.Context, p *process, work func() (entries int, took time.Duration, err error)) (b bill, err error) {
+	if m == nil {
+		b.entries, b.took, err = work()
+		return b, err
+	}
 	database, err := m.used(ctx)
 	if err != nil {
 		return b, err
 	}
-	_, service, err := stat(pid)
+	_, service, err := stat(p.cmd.Process.Pid)
 	if err != nil {
 		return b, err
 	}
-	done, err := singles(to, pathLogs, distributedFanOut, s.Duration/turns)
-	if err != nil {
+	if b.entries, b.took, err = work(); err != nil {
 		return b, err
 	}
-	_, serviceAfter, err := stat(pid)
+	_, serviceAfter, err := stat(p.cmd.Process.Pid)
 	if err != nil {
 		return b, err
 	}
 	databaseAfter, err := m.used(ctx)
-	return bill{len(done.each), done.took, cpu(serviceAfter - service), cpu(databaseAfter - database)}, err
+	b.service, b.database = cpu(serviceAfter-service), cpu(databaseAfter-database)
+	return b, err
 }

@@ -20,7 +20,7 @@ func (r *run) with(ctx context.Context, measure func(context.Context, *stack) er
 
 // serverRatios measures writes against what limits them on the servers.
 func (w *writer) serverRatios(ctx context.Context) error {
-	limit, err := w.stack.newCopier(ctx)
+	limit, err := w.stack.newCopier(ctx, "_bare")
 	if err != nil {
 		return err
 	}

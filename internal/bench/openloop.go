@@ -14,6 +14,7 @@ import (
 type schedule struct {
 	rate float64 // requests a second
 	n    int
+	over <-chan struct{} // closed: what is not sent by then is left out; nil: all are sent
 }
 
 // due is when request n is to be sent.
@@ -27,11 +28,16 @@ type kept struct {
 	late     times // from that moment until it was sent
 }
 
+func (k *kept) add(o kept) {
+	k.answered.add(o.answered)
+	k.late = append(k.late, o.late...)
+}
+
 // keep sends the requests over connections that are open: the next that is free takes the next request and waits for its
 // moment. When none is free, or the generator is late, the request is sent later, but its time counts from the moment when it
 // was due: a service that stalls is charged for all that had come meanwhile (no coordinated omission).
 func (s schedule) keep(conns int, send func(conn, n int) error) (kept, error) {
-	k := kept{answered{each: make(times, s.n)}, make(times, s.n)}
+	sent := make([]kept, conns)
 	var next atomic.Int64
 	all, ctx := errgroup.WithContext(context.Background())
 	start := time.Now()
@@ -40,16 +46,26 @@ func (s schedule) keep(conns int, send func(conn, n int) error) (kept, error) {
 			for n := int(next.Add(1)) - 1; n < s.n && ctx.Err() == nil; n = int(next.Add(1)) - 1 {
 				due := start.Add(s.due(n))
 				time.Sleep(time.Until(due))
-				k.late[n] = time.Since(due)
+				select {
+				case <-s.over:
+					return nil
+				default:
+				}
+				late := time.Since(due)
 				if err := send(conn, n); err != nil {
 					return err
 				}
-				k.each[n] = time.Since(due)
+				sent[conn].late = append(sent[conn].late, late)
+				sent[conn].each = append(sent[conn].each, time.Since(due))
 			}
 			return nil
 		})
 	}
 	err := all.Wait()
+	var k kept
+	for _, one := range sent {
+		k.add(one)
+	}
 	k.took = time.Since(start)
 	return k, err
 }
@@ -96,12 +112,11 @@ func (w *writer) openLoop(ctx context.Context) error {
 		closed.add(one)
 		for i, r := range openRates {
 			rate := r.part * closed.rate()
-			k, err := schedule{rate, max(1, int(rate*w.Duration.Seconds()/openTurns))}.posts(w.one, w.fanOut)
+			k, err := schedule{rate: rate, n: max(1, int(rate*w.Duration.Seconds()/openTurns))}.posts(w.one, w.fanOut)
 			if err != nil {
 				return err
 			}
-			kepts[i].add(k.answered)
-			kepts[i].late = append(kepts[i].late, k.late...)
+			kepts[i].add(k)
 			rates[i] += rate / openTurns
 		}
 	}
@@ -121,7 +136,7 @@ func (w *writer) openLoop(ctx context.Context) error {
 	}
 	rate := 0.8 * closed.rate()
 	return w.profiled(ctx, "open", func(d time.Duration) error {
-		_, err := schedule{rate, max(1, int(rate*d.Seconds()))}.posts(w.one, w.fanOut)
+		_, err := schedule{rate: rate, n: max(1, int(rate*d.Seconds()))}.posts(w.one, w.fanOut)
 		return err
 	})
 }

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"errors"
+	"math"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -100,6 +101,31 @@ func TestScheduleEndsWithAnError(t *testing.T) {
 		}
 		if n := sent.Load(); n > 30 {
 			t.Errorf("%d requests were sent after one failed", n-20)
+		}
+	})
+}
+
+// A schedule that is over sends no more, and what it sent counts: nothing is charged for what it left out.
+func TestScheduleIsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const cost = 3 * time.Millisecond
+		over := make(chan struct{})
+		time.AfterFunc(time.Second+5*time.Millisecond, func() { close(over) })
+		k, err := schedule{rate: 100, n: math.MaxInt, over: over}.keep(4, func(_, _ int) error {
+			time.Sleep(cost)
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(k.each) != 101 || len(k.late) != 101 { // at 0, 10, … 1,000 ms
+			t.Errorf("%d requests, %d of them late, want 101", len(k.each), len(k.late))
+		}
+		if least, most := k.each.at(0), k.each.at(1); least != cost || most != cost {
+			t.Errorf("requests took %v to %v, want %v", least, most, cost)
+		}
+		if k.took > time.Second+50*time.Millisecond {
+			t.Errorf("it ended after %v", k.took)
 		}
 	})
 }
