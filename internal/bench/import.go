@@ -33,13 +33,13 @@ func (w *writer) imported(ctx context.Context) error {
 	if err := writeLines(m.file, m.lines); err != nil {
 		return err
 	}
-	near, err := w.neighbours(ctx, 1+importTurns) // before any is imported to
+	near, far, err := w.neighbours(ctx, 1+importTurns) // before any is imported to
 	if err != nil {
 		return err
 	}
 	for _, measure := range []func() error{
 		func() error { return m.ratio(ctx) },
-		func() error { return m.quiet(ctx, near[0], near[1:]) },
+		func() error { return m.quiet(ctx, near[0], near[1:], far) },
 		func() error {
 			return m.profiled(ctx, "import", func(d time.Duration) error { return m.repeat(ctx, d) })
 		},

@@ -18,26 +18,30 @@ const (
 )
 
 // quiet compares how long single entries of one tenant take while another one's file is imported with how long they take
-// alone. All tenants are of one shard, whose lane they share. The sides take turns.
-func (m *imports) quiet(ctx context.Context, token string, importers []string) error {
+// alone. Those near are of the tenant's shard, whose lane they share; what an import to another shard does, that shares
+// the machine alone, is stated. The sides take turns.
+func (m *imports) quiet(ctx context.Context, token string, near, far []string) error {
 	to := newCrowd(m.p.addr, token)
 	if _, err := (schedule{rate: quietRate, n: quietRate}).posts(to, quietConns); err != nil { // it warms up
 		return err
 	}
-	var with, alone kept
+	var with, apart, alone kept
 	var load bill
-	for _, importer := range importers {
-		k, one, err := m.beside(ctx, to, importer)
+	for n := range near {
+		k, one, err := m.beside(ctx, to, near[n])
 		if err != nil {
 			return err
 		}
 		with.add(k)
 		load.add(one)
-		k, err = schedule{rate: quietRate, n: len(k.each)}.posts(to, quietConns)
-		if err != nil {
+		if k, err = (schedule{rate: quietRate, n: len(k.each)}).posts(to, quietConns); err != nil {
 			return err
 		}
 		alone.add(k)
+		if k, _, err = m.beside(ctx, to, far[n]); err != nil {
+			return err
+		}
+		apart.add(k)
 	}
 	return m.report(Line{
 		Name: "p99 of a quiet tenant's single POST during an import / alone", Value: with.each.ms(0.99) / alone.each.ms(0.99), Unit: "ratio", Goal: 2,
@@ -45,7 +49,7 @@ func (m *imports) quiet(ctx context.Context, token string, importers []string) e
 		Sides: map[string]float64{
 			"with_p50_ms": with.each.ms(0.5), "with_p99_ms": with.each.ms(0.99), "alone_p50_ms": alone.each.ms(0.5), "alone_p99_ms": alone.each.ms(0.99),
 			"p50_ratio": with.each.ms(0.5) / alone.each.ms(0.5), "with_sent_late_p99_ms": with.late.ms(0.99), "alone_sent_late_p99_ms": alone.late.ms(0.99),
-			"posts_per_s": quietRate,
+			"other_shard_p50_ms": apart.each.ms(0.5), "other_shard_p99_ms": apart.each.ms(0.99), "posts_per_s": quietRate,
 		},
 	})
 }
@@ -63,36 +67,39 @@ func (m *imports) beside(ctx context.Context, to crowd, importer string) (k kept
 	return k, load, errors.Join(err, posting.Wait())
 }
 
-// neighbours makes tenants until n are of one shard, each of which has written once, and gives their tokens.
-func (w *writer) neighbours(ctx context.Context, n int) ([]string, error) {
+// neighbours makes tenants until n are of one shard and n are of others, each of which has written once, and gives tokens
+// for them.
+func (w *writer) neighbours(ctx context.Context, n int) (near, far []string, err error) {
 	var shards int
 	if err := w.stack.db.QueryRow(ctx, `SELECT shards FROM auditlog.layout`).Scan(&shards); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	made := (n-1)*shards + 1 // however they spread, one shard has n
+	made := n * shards // however they spread, one shard has n
 	if _, err := w.tenants(made); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	rows, err := w.stack.db.Query(ctx, `
 		WITH made AS (SELECT no, id, shard FROM auditlog.tenants ORDER BY no DESC LIMIT $1)
-		SELECT id::text FROM made
-		WHERE shard = (SELECT shard FROM made GROUP BY shard ORDER BY count(*) DESC, shard LIMIT 1)
-		ORDER BY no LIMIT $2`, made, n)
+		SELECT id::text, shard = (SELECT shard FROM made GROUP BY shard ORDER BY count(*) DESC, shard LIMIT 1) FROM made`, made)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err == nil && len(ids) < n {
-		err = fmt.Errorf("%d of %d tenants are of one shard", len(ids), n)
-	}
-	if err != nil {
-		return nil, err
-	}
-	tokens := make([]string, n)
-	for i, id := range ids {
-		if tokens[i], err = w.secret.mint("writer", id); err != nil {
-			return nil, err
+	var id string
+	var is bool
+	_, err = pgx.ForEachRow(rows, []any{&id, &is}, func() error {
+		token, err := w.secret.mint("writer", id)
+		if is {
+			near = append(near, token)
+		} else {
+			far = append(far, token)
 		}
+		return err
+	})
+	if err == nil && min(len(near), len(far)) < n {
+		err = fmt.Errorf("of %d tenants %d are of one shard and %d of others", made, len(near), len(far))
 	}
-	return tokens, nil
+	if err != nil {
+		return nil, nil, err
+	}
+	return near[:n], far[:n], nil
 }
