@@ -113,6 +113,11 @@ func unavailable(detail string, cause error) error {
 // Unavailable when it ran out later, and the outcome is unknown; context.Canceled when the caller left; else the store's.
 // A unit that is being flushed goes on without its caller; the caller whose goroutine runs that flush stays until it ends.
 func (a *Appender) Submit(ctx context.Context, shard eventstore.Shard, u eventstore.Unit) ([]eventstore.Outcome, error) {
+	return a.submit(ctx, shard, u, nil)
+}
+
+// submit is Submit for a unit with a place in a sequence, whose turn it must be.
+func (a *Appender) submit(ctx context.Context, shard eventstore.Shard, u eventstore.Unit, turn *Turn) ([]eventstore.Outcome, error) {
 	if len(u.Drafts) == 0 {
 		return nil, nil
 	}
@@ -133,7 +138,7 @@ func (a *Appender) Submit(ctx context.Context, shard eventstore.Shard, u eventst
 		return append(first, second...), err
 	}
 	t := a.ticket()
-	t.unit, t.bytes = u, sizeOf(u)
+	t.unit, t.bytes, t.turn = u, sizeOf(u), turn
 	return a.lanes[shard].submit(ctx, t)
 }
 
@@ -148,7 +153,7 @@ func (a *Appender) ticket() *ticket {
 
 // release keeps a ticket that no lane has any more for another unit.
 func (a *Appender) release(t *ticket) {
-	t.unit, t.outcomes, t.err, t.since = eventstore.Unit{}, nil, nil, time.Time{}
+	t.unit, t.outcomes, t.err, t.since, t.turn = eventstore.Unit{}, nil, nil, time.Time{}, nil
 	a.tickets.Put(t)
 }
 

@@ -33,6 +33,16 @@ type BulkResult struct {
 // JSON pointers of all. Otherwise each item stands for itself, and the error only says that the whole failed. Errors
 // beside those are Record's, without InFlight.
 func (c *Commands) Bulk(ctx context.Context, who Caller, items []BulkItem, atomic bool) ([]BulkResult, error) {
+	return c.bulk(ctx, who, items, atomic, nil)
+}
+
+// BulkInTurn is Bulk, not atomic, for a bulk of a sequence: it is made ready beside those before it and appended after
+// them. Errors beside Bulk's: Conflict when one before it was not stored.
+func (c *Commands) BulkInTurn(ctx context.Context, who Caller, items []BulkItem, turn *Turn) ([]BulkResult, error) {
+	return c.bulk(ctx, who, items, false, turn)
+}
+
+func (c *Commands) bulk(ctx context.Context, who Caller, items []BulkItem, atomic bool, turn *Turn) ([]BulkResult, error) {
 	if len(items) == 0 || len(items) > MaxBulk {
 		return nil, fault.At(fault.Invalid, "/entries", "must hold 1 to "+strconv.Itoa(MaxBulk)+" entries")
 	}
@@ -41,6 +51,10 @@ func (c *Commands) Bulk(ctx context.Context, who Caller, items []BulkItem, atomi
 		return nil, joined(results)
 	}
 	if len(good) == 0 {
+		if err := turn.wait(ctx); err != nil {
+			return nil, err
+		}
+		turn.enter()
 		return results, nil
 	}
 	t, err := c.Tenant(ctx, who.Tenant)
@@ -51,7 +65,10 @@ func (c *Commands) Bulk(ctx context.Context, who Caller, items []BulkItem, atomi
 	if err != nil {
 		return nil, err
 	}
-	out, err := c.appender.Submit(ctx, t.Shard, eventstore.Unit{Tenant: who.Tenant, Drafts: drafts, Atomic: atomic})
+	if err := turn.wait(ctx); err != nil {
+		return nil, err
+	}
+	out, err := c.appender.submit(ctx, t.Shard, eventstore.Unit{Tenant: who.Tenant, Drafts: drafts, Atomic: atomic}, turn)
 	if err != nil {
 		return nil, err
 	}

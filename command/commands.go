@@ -66,6 +66,7 @@ type Commands struct {
 	appender *Appender
 	opts     Options
 	known    tenantCache
+	order    sequences
 }
 
 // New makes the write side over a store, its lifecycle role, the keyring and an appender to the same store. The caller

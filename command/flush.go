@@ -15,6 +15,9 @@ import (
 
 // flush sends the tickets as one flush, sets what became of each, and gives how much was stored.
 func (l *lane) flush(batch []*ticket) (stored held) {
+	if batch = inTurn(batch); len(batch) == 0 {
+		return held{}
+	}
 	start := time.Now()
 	all, err := l.try(batch)
 	l.a.opts.Observer.Flushed(l.shard, len(batch), all.entries, longest(batch, start), time.Since(start), err)
@@ -32,6 +35,7 @@ func (l *lane) flush(batch []*ticket) (stored held) {
 	}
 	for _, t := range batch {
 		t.err = err
+		t.turn.fail()
 	}
 	return held{}
 }

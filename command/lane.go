@@ -48,6 +48,9 @@ const (
 
 func (l *lane) submit(ctx context.Context, t *ticket) ([]eventstore.Outcome, error) {
 	way, err := l.enter(t)
+	if err == nil {
+		t.turn.enter()
+	}
 	switch {
 	case err != nil:
 		l.a.release(t)
@@ -217,6 +220,7 @@ func (l *lane) withdraw(t *ticket) (retry time.Duration, ok bool) {
 		return retry, true
 	}
 	l.queue.withdraw(t)
+	t.turn.fail() // before those behind it can go
 	l.a.room.leave(held{t.entries(), t.bytes})
 	return retry, true
 }

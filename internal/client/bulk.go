@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 
 	"auditlog/internal/canon"
 )
@@ -37,7 +38,22 @@ func BulkBytes(entries, total int) int {
 
 // Bulk sends entries, each the JSON of one, in partial mode; the answer has one item for each, in order. Whatever may
 // succeed later is sent again, so no item tells of a passing trouble.
-func (c *Client) Bulk(ctx context.Context, entries [][]byte) ([]Item, error) {
+func (c *Client) Bulk(ctx context.Context, entries [][]byte) (items []Item, err error) {
+	body := bulkBody(entries)
+	err = c.patiently(ctx, func() (err error) {
+		items, err = c.bulk(ctx, body, len(entries), "")
+		return err
+	})
+	return items, err
+}
+
+// BulkInTurn sends entries as Bulk does, but once and as the nth bulk of a sequence, a UUID: several may be under way, and
+// are stored in order. After an error nothing of those behind it is stored, and it and they are to be sent again.
+func (c *Client) BulkInTurn(ctx context.Context, entries [][]byte, sequence string, n int) ([]Item, error) {
+	return c.bulk(ctx, bulkBody(entries), len(entries), sequence+"/"+strconv.Itoa(n))
+}
+
+func bulkBody(entries [][]byte) []byte {
 	size := 0
 	for _, e := range entries {
 		size += len(e)
@@ -49,17 +65,13 @@ func (c *Client) Bulk(ctx context.Context, entries [][]byte) ([]Item, error) {
 		}
 		body = append(body, e...)
 	}
-	body = append(body, bulkTail...)
-	var items []Item
-	err := c.patiently(ctx, func() (err error) {
-		items, err = c.bulk(ctx, body, len(entries))
-		return err
-	})
-	return items, err
+	return append(body, bulkTail...)
 }
 
-func (c *Client) bulk(ctx context.Context, body []byte, entries int) ([]Item, error) {
-	resp, err := c.once(ctx, Request{Method: http.MethodPost, Path: "/api/v1/logs/bulk?mode=partial", ContentType: "application/json", Body: body})
+func (c *Client) bulk(ctx context.Context, body []byte, entries int, place string) ([]Item, error) {
+	resp, err := c.once(ctx, Request{
+		Method: http.MethodPost, Path: "/api/v1/logs/bulk?mode=partial", ContentType: "application/json", Body: body, sequence: place,
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -73,6 +73,8 @@ type Request struct {
 	ContentType string
 	Accept      string
 	Body        []byte
+
+	sequence string // Bulk-Sequence
 }
 
 // Do sends a request until it gets an answer that is final. An answer of 400 and above becomes a *Problem.
@@ -115,7 +117,7 @@ func (c *Client) once(ctx context.Context, r Request) (*http.Response, error) {
 		return nil, fmt.Errorf("AUDITLOG_URL (--url): %w", err)
 	}
 	req.Header.Set("Authorization", "Bearer "+c.token)
-	for name, value := range map[string]string{"Content-Type": r.ContentType, "Accept": r.Accept, "X-Tenant-ID": c.tenant} {
+	for name, value := range map[string]string{"Content-Type": r.ContentType, "Accept": r.Accept, "X-Tenant-ID": c.tenant, "Bulk-Sequence": r.sequence} {
 		if value != "" {
 			req.Header.Set(name, value)
 		}

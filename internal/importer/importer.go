@@ -17,7 +17,10 @@ import (
 
 // Sender is what an import asks of a client.
 type Sender interface {
+	// Bulk sends entries until they are stored or refused.
 	Bulk(ctx context.Context, entries [][]byte) ([]client.Item, error)
+	// BulkInTurn sends them once, as the nth of a sequence: stored after those before it, and only if all of those were.
+	BulkInTurn(ctx context.Context, entries [][]byte, sequence string, n int) ([]client.Item, error)
 }
 
 // Format appends the entry that a record becomes, as JSON without line breaks. An error refuses the record.
@@ -35,7 +38,7 @@ func (r Refusal) String() string { return fmt.Sprintf("%s:%d: %s", r.File, r.Lin
 // Counts is what became of the records. Read = Stored + Replayed + Refused once an import is done.
 type Counts struct{ Read, Stored, Replayed, Refused int64 }
 
-// Import sends files with one Format to one Sender. It is used by one goroutine.
+// Import sends files with one Format to one Sender, which several goroutines of it use. It is used by one goroutine.
 type Import struct {
 	Sender  Sender
 	Format  Format
@@ -68,8 +71,7 @@ func (b *batch) add(entry []byte, line int) {
 // made is how many bulks are made ahead of the one that is on its way.
 const made = 2
 
-// File imports one file. The next bulks are made while one is on its way; none is sent before the one ahead of it was
-// answered, since nothing else keeps the file's order. An error means that the file was not read, or not sent, to its end.
+// File imports one file. An error means that the file was not read, or not sent, to its end.
 func (im *Import) File(ctx context.Context, name string, r io.Reader) error {
 	ctx, cancel := context.WithCancel(ctx)
 	batches := make(chan batch, made)
@@ -78,15 +80,20 @@ func (im *Import) File(ctx context.Context, name string, r io.Reader) error {
 		defer close(batches)
 		read <- im.batches(ctx, name, r, batches)
 	}()
+	f := flights{im: im, file: name}
 	var sent error
 	for b := range batches {
 		if sent == nil {
-			if sent = im.send(ctx, name, b); sent != nil {
+			if sent = f.send(ctx, b); sent != nil {
 				cancel() // and the reader, which may wait for us, ends
 			}
 		}
 	}
+	if sent == nil {
+		sent = f.land(ctx)
+	}
 	cancel()
+	f.abandon()
 	if err := <-read; sent == nil {
 		sent = err
 	}

@@ -7,28 +7,83 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"reflect"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"auditlog/internal/client"
 )
 
-// server keeps entries by their whole text, as a service does by key, and refuses what it is told to.
+// server keeps entries by their whole text, as a service does by key, and refuses what it is told to. Like a service it
+// keeps the order of a sequence, and breaks it at the first bulk that it does not store.
 type server struct {
+	mu     sync.Mutex
+	places map[string]int // by sequence: what comes next; -1 when it is broken
+	moved  sync.Cond      // of places
+	turns  int            // bulks in turn that came
+	torn   map[int]bool   // of which these are not stored, by number from 1, and these lose their answer
+	lost   map[int]bool
+	most   int // under way at once
+	flying int
+	single int // bulks that came by themselves
+
 	stored map[string]int64
 	order  []string
 	bulks  []int
 	whole  string // a bulk that holds an entry with this text is refused as a whole
 	item   string // an entry with this text is refused
-	fail   int    // the bulk of this number, from 1, fails
+	fail   int    // the bulk of this number, from 1, and all after it fail
 }
 
 func (s *server) Bulk(_ context.Context, entries [][]byte) ([]client.Item, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.flying > 0 {
+		return nil, errors.New("a bulk by itself comes beside others")
+	}
+	s.single++
+	return s.store(entries)
+}
+
+func (s *server) BulkInTurn(_ context.Context, entries [][]byte, sequence string, n int) ([]client.Item, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.turns++
+	turn := s.turns
+	s.flying++
+	s.most = max(s.most, s.flying)
+	defer func() { s.flying-- }()
+	for s.places[sequence] >= 0 && s.places[sequence] < n {
+		s.moved.Wait()
+	}
+	defer s.moved.Broadcast()
+	conflict := &client.Problem{Type: "/problems/conflict", Status: http.StatusConflict}
+	if s.places[sequence] != n {
+		s.places[sequence] = -1
+		return nil, conflict
+	}
+	s.places[sequence] = -1
+	if s.torn[turn] {
+		return nil, &client.Problem{Type: "/problems/overloaded", Status: http.StatusServiceUnavailable}
+	}
+	items, err := s.store(entries)
+	if err == nil {
+		s.places[sequence] = n + 1
+	}
+	if s.lost[turn] {
+		return nil, errors.New("the answer is lost")
+	}
+	return items, err
+}
+
+// store is called with the lock.
+func (s *server) store(entries [][]byte) ([]client.Item, error) {
 	s.bulks = append(s.bulks, len(entries))
-	if len(s.bulks) == s.fail {
+	if s.fail > 0 && len(s.bulks) >= s.fail {
 		return nil, errors.New("the line is dead")
 	}
 	items := make([]client.Item, len(entries))
@@ -56,6 +111,7 @@ func (s *server) Bulk(_ context.Context, entries [][]byte) ([]client.Item, error
 func newImport(s *server) (*Import, *[]string) {
 	if s.stored == nil {
 		s.stored = map[string]int64{}
+		s.places, s.moved.L = map[string]int{}, &s.mu
 	}
 	var refusals []string
 	return &Import{
@@ -98,6 +154,57 @@ func TestImportsInBulksAndInOrder(t *testing.T) {
 	}
 }
 
+// Whatever becomes of bulks under way, the file's order is that of the positions, and each record is stored once and told
+// as one of this import.
+func TestOrderOutlivesFailures(t *testing.T) {
+	for seed := range uint64(50) {
+		mood := rand.New(rand.NewPCG(seed, 1))
+		s := &server{torn: map[int]bool{}, lost: map[int]bool{}}
+		for turn := range 100 {
+			s.torn[turn], s.lost[turn] = mood.IntN(8) == 0, mood.IntN(8) == 0
+		}
+		im, refusals := newImport(s)
+		im.Bulk = 10
+		if err := im.File(t.Context(), "f", strings.NewReader(lineFile(2000))); err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+		c := im.Counts()
+		if c.Read != 2000 || c.Stored+c.Replayed != 2000 || c.Stored < 1000 || len(*refusals) != 0 {
+			t.Errorf("seed %d: counts %+v, refusals %v", seed, c, *refusals)
+		}
+		if len(s.order) != 2000 {
+			t.Fatalf("seed %d: %d are stored", seed, len(s.order))
+		}
+		for i, e := range s.order {
+			if !strings.Contains(e, `"n":`+strconv.Itoa(i)+`,`) {
+				t.Fatalf("seed %d: entry %d is %s", seed, i, e)
+			}
+		}
+	}
+}
+
+// While nothing fails all bulks go in turn, several at once; after a failure a number of them go by themselves.
+func TestFailuresCalmTheImport(t *testing.T) {
+	s := &server{}
+	im, _ := newImport(s)
+	im.Bulk = 10
+	if err := im.File(t.Context(), "f", strings.NewReader(lineFile(1000))); err != nil {
+		t.Fatal(err)
+	}
+	if s.turns != 100 || s.single != 0 || s.most > aloft {
+		t.Errorf("%d bulks in turn, %d by themselves, at most %d at once", s.turns, s.single, s.most)
+	}
+	s = &server{torn: map[int]bool{1: true}}
+	im, _ = newImport(s)
+	im.Bulk = 10
+	if err := im.File(t.Context(), "f", strings.NewReader(lineFile(1000))); err != nil {
+		t.Fatal(err)
+	}
+	if s.single != aloft+leastCalm || s.turns != 100-leastCalm {
+		t.Errorf("after a failure %d bulks went by themselves, and %d in turn, want %d and %d", s.single, s.turns, aloft+leastCalm, 100-leastCalm)
+	}
+}
+
 func TestRefusalsNameTheLine(t *testing.T) {
 	s := &server{item: `"n":4`, whole: `"n":5`}
 	im, refusals := newImport(s)
@@ -129,8 +236,8 @@ func TestAFailureEndsTheImport(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "f: lines 1001 to 2000: the line is dead") {
 		t.Errorf("got %v", err)
 	}
-	if im.Counts().Stored != 1000 || len(s.bulks) != 2 {
-		t.Errorf("counts %+v, bulks %v", im.Counts(), s.bulks)
+	if im.Counts().Stored != 1000 || len(s.stored) != 1000 {
+		t.Errorf("counts %+v, %d stored", im.Counts(), len(s.stored))
 	}
 }
 

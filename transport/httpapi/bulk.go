@@ -7,7 +7,10 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
+
+	"github.com/google/uuid"
 
 	"auditlog/command"
 	"auditlog/internal/canon"
@@ -25,13 +28,18 @@ func (s *Server) postBulk(w http.ResponseWriter, r *request) error {
 	if len(r.Header["Idempotency-Key"]) > 0 {
 		return fault.New(fault.Invalid, "Idempotency-Key is for single entries; entries of a bulk carry idempotency_key")
 	}
+	atomic := r.args.text("mode") != "partial"
+	turn, err := s.turn(r, atomic)
+	if err != nil {
+		return err
+	}
+	defer turn.End() // whatever is wrong with this bulk, those behind it must not pass it
 	buf := borrow()
 	defer giveBack(buf)
 	mediaType, err := s.readBody(w, r, buf)
 	if err != nil {
 		return err
 	}
-	atomic := r.args.text("mode") != "partial"
 	var items []command.BulkItem
 	if mediaType == ndjsonType {
 		items, err = readLines(buf.Bytes(), s.defaults(r, ""), atomic)
@@ -49,7 +57,12 @@ func (s *Server) postBulk(w http.ResponseWriter, r *request) error {
 	if err := s.chargeEntries(r, sound(items)); err != nil {
 		return err
 	}
-	results, err := s.deps.Commands.Bulk(r.Context(), r.caller(), items, atomic)
+	var results []command.BulkResult
+	if turn == nil {
+		results, err = s.deps.Commands.Bulk(r.Context(), r.caller(), items, atomic)
+	} else {
+		results, err = s.deps.Commands.BulkInTurn(r.Context(), r.caller(), items, turn)
+	}
 	if err != nil {
 		return bounded(err)
 	}
@@ -65,6 +78,24 @@ func (s *Server) postBulk(w http.ResponseWriter, r *request) error {
 	}
 	writeBytes(w, status, answer)
 	return nil
+}
+
+// turn is the bulk's place in a sequence, as its header says; nil without one.
+func (s *Server) turn(r *request, atomic bool) (*command.Turn, error) {
+	values := r.Header[sequenceHeader.name]
+	if len(values) == 0 {
+		return nil, nil //nolint:nilnil // a nil Turn is that of a bulk without a sequence
+	}
+	if atomic {
+		return nil, fault.At(fault.Invalid, "?mode", "a bulk of a sequence needs mode=partial")
+	}
+	name, number, _ := strings.Cut(values[0], "/")
+	id, err := uuid.Parse(name)
+	n, wrong := strconv.ParseUint(number, 10, 31)
+	if len(values) > 1 || len(name) != 36 || err != nil || wrong != nil {
+		return nil, fault.New(fault.Invalid, "Bulk-Sequence is given once: the UUID of the sequence, a slash, and the bulk's number in it, from 0")
+	}
+	return s.deps.Commands.Turn(r.tenant, command.SequenceID(id), int(n))
 }
 
 const ndjsonType = "application/x-ndjson"

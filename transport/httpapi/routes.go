@@ -21,6 +21,8 @@ var (
 	idHeader       = headerDoc{"X-Request-ID", "1 to 128 visible ASCII characters; fills request_id, and is the instance of problems"}
 	traceHeader    = headerDoc{"traceparent", "W3C Trace Context; fills trace_id"}
 	locationHeader = headerDoc{"Location", "path of what was made"}
+	sequenceHeader = headerDoc{"Bulk-Sequence", "mode=partial: UUID/NUMBER, the bulk's place in a sequence that the client makes up, from 0. Several bulks of " +
+		"one may be under way at once and are stored in its order; after one that was not stored, those behind it are answered 409 conflict"}
 	replayedHeader = headerDoc{"Idempotency-Replayed", "true when this is the answer to an earlier request with the same key"}
 )
 
@@ -67,11 +69,11 @@ func writeRoutes() []route {
 			method: http.MethodPost, path: "/api/v1/logs/bulk", name: "createEntries", tag: "Write", title: "Record up to 1,000 entries",
 			doc:  "All or none of them (mode=atomic), or each for itself (mode=partial). Entries carry idempotency_key themselves.",
 			load: writing, who: auth.Writer, params: []param{{name: "mode", kind: enumParam, enum: []string{"atomic", "partial"}, def: "atomic", doc: "all or none, or each for itself"}},
-			headers: []headerDoc{idHeader, traceHeader},
+			headers: []headerDoc{sequenceHeader, idHeader, traceHeader},
 			body: &body{types: []string{"application/json", ndjsonType}, limit: maxBulk, bulk: true, schema: typeOf[newBulk](),
 				doc: "at most 5 MiB, also after decompression; as NDJSON one entry a line; gzip is accepted"},
 			answers: []answer{answerOf[bulkView](201, "Atomic: all are stored."), answerOf[partialView](207, "Partial: what became of each.")},
-			faults:  []fault.Kind{fault.KeyReuse, fault.Overloaded},
+			faults:  []fault.Kind{fault.KeyReuse, fault.Conflict, fault.Overloaded},
 			handle:  (*Server).postBulk,
 		},
 		{
