@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"time"
 
 	"auditlog/eventstore"
 	"auditlog/internal/mutant"
@@ -31,6 +32,7 @@ type Index struct {
 	known   map[knownKey]string // indices that are there
 	noted   int                 // indices of the live generation that State knows of
 	changed chan struct{}       // closed and replaced when Visible moves
+	asked   time.Time           // when Changed was last called
 
 	dirty chan struct{} // holds one: something was applied since the last refresh
 	stop  context.CancelFunc
@@ -280,6 +282,7 @@ func (x *Index) marks(ctx context.Context) (map[eventstore.Shard]eventstore.Offs
 func (x *Index) Changed() <-chan struct{} {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	x.asked = time.Now()
 	return x.changed
 }
 

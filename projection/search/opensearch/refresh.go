@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"net/http"
+	"time"
 
 	"auditlog/eventstore"
 )
@@ -75,15 +76,8 @@ func (x *Index) refreshLive(ctx context.Context) error {
 // makeVisible raises the marks of a generation. Cursors are read first: whatever they cover was acknowledged before the
 // refresh begins.
 func (x *Index) makeVisible(ctx context.Context, gen int) (marks map[eventstore.Shard]eventstore.Offset, err error) {
-	marks = map[eventstore.Shard]eventstore.Offset{}
-	for shard := range eventstore.Shard(x.cfg.Store.Shards()) {
-		applied, err := x.cfg.State.Ranges(ctx, gen, shard)
-		if err != nil {
-			return nil, err
-		}
-		if at := applied.Cursor(); at > 0 {
-			marks[shard] = at
-		}
+	if marks, err = x.cfg.State.Cursors(ctx, gen); err != nil {
+		return nil, err
 	}
 	if err := x.refreshServer(ctx, gen); err != nil {
 		return nil, err
@@ -102,11 +96,27 @@ func (x *Index) refreshServer(ctx context.Context, gen int) error {
 	return answer.Shards.check("refresh")
 }
 
+// While somebody asked for the next move of the marks a moment ago, it is looked for so much more often.
+const (
+	asking   = 2 * time.Second
+	hurrying = 5
+)
+
+// pause is how long until the marks are looked for again.
+func (x *Index) pause() time.Duration {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if time.Since(x.asked) < asking {
+		return x.cfg.Poll / hurrying
+	}
+	return x.cfg.Poll
+}
+
 // watch wakes waiters when another process moved the marks, and learns how many indices there must be.
 func (x *Index) watch(ctx context.Context) {
 	var last map[eventstore.Shard]eventstore.Offset
 	failing := false
-	for wait(ctx, x.cfg.Poll) == nil {
+	for wait(ctx, x.pause()) == nil {
 		marks, noted, err := x.look(ctx)
 		if err != nil {
 			if ctx.Err() == nil && !failing {

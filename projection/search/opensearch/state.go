@@ -37,6 +37,9 @@ type State interface {
 	Ranges(ctx context.Context, gen int, shard eventstore.Shard) (projection.Ranges, error)
 	Add(ctx context.Context, gen int, shard eventstore.Shard, r projection.Range) error
 
+	// Cursors are the cursors of the applied ranges of all shards, of those where it is above 0.
+	Cursors(ctx context.Context, gen int) (map[eventstore.Shard]eventstore.Offset, error)
+
 	// Visible is the mark per shard up to which everything is found; SetVisible raises marks and never lowers one.
 	Visible(ctx context.Context, gen int) (map[eventstore.Shard]eventstore.Offset, error)
 	SetVisible(ctx context.Context, gen int, marks map[eventstore.Shard]eventstore.Offset) error

@@ -18,6 +18,12 @@ func (s *State) Ranges(ctx context.Context, gen int, shard eventstore.Shard) (pr
 		FROM auditlog_search.ranges, unnest(applied) r WHERE gen = $1 AND shard = $2 ORDER BY lower(r)`, gen, int32(shard))
 }
 
+// Cursors implements opensearch.State.
+func (s *State) Cursors(ctx context.Context, gen int) (map[eventstore.Shard]eventstore.Offset, error) {
+	return s.byShard(ctx, "load search progress", `
+		SELECT shard, upper(r) - 1 FROM auditlog_search.ranges, unnest(applied) r WHERE gen = $1 AND lower(r) = 1`, gen)
+}
+
 // Add implements opensearch.State.
 func (s *State) Add(ctx context.Context, gen int, shard eventstore.Shard, r projection.Range) error {
 	if r.To <= r.From {
@@ -38,12 +44,15 @@ func (s *State) Add(ctx context.Context, gen int, shard eventstore.Shard, r proj
 
 // Visible implements opensearch.State.
 func (s *State) Visible(ctx context.Context, gen int) (map[eventstore.Shard]eventstore.Offset, error) {
+	return s.byShard(ctx, "load search marks", `SELECT shard, "offset" FROM auditlog_search.visible WHERE gen = $1`, gen)
+}
+
+func (s *State) byShard(ctx context.Context, what, query string, gen int) (map[eventstore.Shard]eventstore.Offset, error) {
 	type mark struct {
 		Shard eventstore.Shard
 		At    eventstore.Offset
 	}
-	marks, err := collect(ctx, s, "load search marks", pgx.RowToStructByPos[mark],
-		`SELECT shard, "offset" FROM auditlog_search.visible WHERE gen = $1`, gen)
+	marks, err := collect(ctx, s, what, pgx.RowToStructByPos[mark], query, gen)
 	out := map[eventstore.Shard]eventstore.Offset{}
 	for _, m := range marks {
 		out[m.Shard] = m.At

@@ -145,16 +145,25 @@ func add(ctx context.Context, tx *sql.Tx, gen int, shard eventstore.Shard, r pro
 	return err
 }
 
+// Cursors implements opensearch.State.
+func (s *State) Cursors(ctx context.Context, gen int) (map[eventstore.Shard]eventstore.Offset, error) {
+	return s.byShard(ctx, "load search progress", `SELECT shard, to_offset FROM ranges WHERE gen = ? AND from_offset = 0`, gen)
+}
+
 // Visible implements opensearch.State.
 func (s *State) Visible(ctx context.Context, gen int) (map[eventstore.Shard]eventstore.Offset, error) {
+	return s.byShard(ctx, "load search marks", `SELECT shard, "offset" FROM visible WHERE gen = ?`, gen)
+}
+
+func (s *State) byShard(ctx context.Context, what, query string, gen int) (map[eventstore.Shard]eventstore.Offset, error) {
 	out := map[eventstore.Shard]eventstore.Offset{}
-	err := s.each(ctx, "load search marks", func(rows *sql.Rows) error {
+	err := s.each(ctx, what, func(rows *sql.Rows) error {
 		var shard eventstore.Shard
 		var o eventstore.Offset
 		err := rows.Scan(&shard, &o)
 		out[shard] = o
 		return err
-	}, `SELECT shard, "offset" FROM visible WHERE gen = ?`, gen)
+	}, query, gen)
 	return out, err
 }
 

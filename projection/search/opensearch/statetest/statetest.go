@@ -62,8 +62,21 @@ func rangesJoin(t *testing.T, s opensearch.State) {
 		must(t, s.Add(t.Context(), 1, 3, r))
 		want = want.Add(r)
 		expectRanges(t, s, 1, 3, want...)
+		expectCursors(t, s, map[eventstore.Shard]eventstore.Offset{3: want.Cursor()})
 	}
 	expectRanges(t, s, 1, 2)
+	must(t, s.Add(t.Context(), 1, 0, projection.Range{From: 0, To: 4}))
+	expectCursors(t, s, map[eventstore.Shard]eventstore.Offset{0: 4, 3: 30})
+}
+
+// expectCursors compares the cursors of the first generation with those of want that are above 0.
+func expectCursors(t *testing.T, s opensearch.State, want map[eventstore.Shard]eventstore.Offset) {
+	t.Helper()
+	maps.DeleteFunc(want, func(_ eventstore.Shard, at eventstore.Offset) bool { return at == 0 })
+	got, err := s.Cursors(t.Context(), 1)
+	if err != nil || !maps.Equal(got, want) {
+		t.Fatalf("cursors %v, %v; want %v", got, err, want)
+	}
 }
 
 func rangesAtTheSameTime(t *testing.T, s opensearch.State) {
