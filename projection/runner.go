@@ -32,7 +32,7 @@ type RunnerOptions struct {
 	Settle time.Duration // how old a gap must be before the sweeper fills it, not at start; default 1 s, at most Sweep
 	Page   int           // events per envelope of the sweeper; default 512
 	Gather time.Duration // how long a group lets others join when the one before it was of several; default 5 ms
-	Group  int           // events at most that are applied together, and so how long one waits for those before it; default 4,096
+	Group  int           // events at most that are applied together; default 4,096
 	Shared bool          // other processes apply to the same read model: at start, too, only a gap that is old is filled
 	Clock  func() time.Time
 	Hooks  Hooks

@@ -109,6 +109,23 @@ func TestMappingIsStrictAndRoutingRequired(t *testing.T) {
 	}
 }
 
+// An index answers a refresh before it merges what that made: whoever waits for an entry waits for refreshes.
+func TestRefreshesDoNotWaitForMerges(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1, nil)
+	w.apply()
+	var indices map[string]struct{ Settings map[string]any }
+	ask(t, http.MethodGet, "/"+w.cfg.Prefix+"-g1-*/_settings?flat_settings=true", "", &indices)
+	if len(indices) != 1 {
+		t.Fatalf("%d indices", len(indices))
+	}
+	for name, i := range indices {
+		if i.Settings["index.merge_on_flush.enabled"] != "false" || i.Settings["index.refresh_interval"] != "-1" {
+			t.Errorf("%s has settings %v", name, i.Settings)
+		}
+	}
+}
+
 func TestLongTermsAndOddPathsStayApart(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("ü", 20_000)
