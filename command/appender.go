@@ -117,7 +117,7 @@ func (a *Appender) Submit(ctx context.Context, shard eventstore.Shard, u eventst
 }
 
 // submit is Submit for a unit with a place in a sequence, whose turn it must be.
-func (a *Appender) submit(ctx context.Context, shard eventstore.Shard, u eventstore.Unit, turn *Turn) ([]eventstore.Outcome, error) {
+func (a *Appender) submit(ctx context.Context, shard eventstore.Shard, u eventstore.Unit, place *Place) ([]eventstore.Outcome, error) {
 	if len(u.Drafts) == 0 {
 		return nil, nil
 	}
@@ -138,7 +138,7 @@ func (a *Appender) submit(ctx context.Context, shard eventstore.Shard, u eventst
 		return append(first, second...), err
 	}
 	t := a.ticket()
-	t.unit, t.bytes, t.turn = u, sizeOf(u), turn
+	t.unit, t.bytes, t.place = u, sizeOf(u), place
 	return a.lanes[shard].submit(ctx, t)
 }
 
@@ -153,7 +153,7 @@ func (a *Appender) ticket() *ticket {
 
 // release keeps a ticket that no lane has any more for another unit.
 func (a *Appender) release(t *ticket) {
-	t.unit, t.outcomes, t.err, t.since, t.turn = eventstore.Unit{}, nil, nil, time.Time{}, nil
+	t.unit, t.outcomes, t.err, t.since, t.place = eventstore.Unit{}, nil, nil, time.Time{}, nil
 	a.tickets.Put(t)
 }
 

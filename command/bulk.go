@@ -36,13 +36,13 @@ func (c *Commands) Bulk(ctx context.Context, who Caller, items []BulkItem, atomi
 	return c.bulk(ctx, who, items, atomic, nil)
 }
 
-// BulkInTurn is Bulk, not atomic, for a bulk of a sequence: it is made ready beside those before it and appended after
+// BulkInSequence is Bulk, not atomic, for a bulk of a sequence: it is made ready beside those before it and appended after
 // them. Errors beside Bulk's: Conflict when one before it was not stored.
-func (c *Commands) BulkInTurn(ctx context.Context, who Caller, items []BulkItem, turn *Turn) ([]BulkResult, error) {
-	return c.bulk(ctx, who, items, false, turn)
+func (c *Commands) BulkInSequence(ctx context.Context, who Caller, items []BulkItem, place *Place) ([]BulkResult, error) {
+	return c.bulk(ctx, who, items, false, place)
 }
 
-func (c *Commands) bulk(ctx context.Context, who Caller, items []BulkItem, atomic bool, turn *Turn) ([]BulkResult, error) {
+func (c *Commands) bulk(ctx context.Context, who Caller, items []BulkItem, atomic bool, place *Place) ([]BulkResult, error) {
 	if len(items) == 0 || len(items) > MaxBulk {
 		return nil, fault.At(fault.Invalid, "/entries", "must hold 1 to "+strconv.Itoa(MaxBulk)+" entries")
 	}
@@ -51,10 +51,11 @@ func (c *Commands) bulk(ctx context.Context, who Caller, items []BulkItem, atomi
 		return nil, joined(results)
 	}
 	if len(good) == 0 {
-		if err := turn.wait(ctx); err != nil {
+		if err := place.wait(ctx); err != nil {
 			return nil, err
 		}
-		turn.enter()
+		place.enter()
+		place.keep()
 		return results, nil
 	}
 	t, err := c.Tenant(ctx, who.Tenant)
@@ -65,13 +66,14 @@ func (c *Commands) bulk(ctx context.Context, who Caller, items []BulkItem, atomi
 	if err != nil {
 		return nil, err
 	}
-	if err := turn.wait(ctx); err != nil {
+	if err := place.wait(ctx); err != nil {
 		return nil, err
 	}
-	out, err := c.appender.submit(ctx, t.Shard, eventstore.Unit{Tenant: who.Tenant, Drafts: drafts, Atomic: atomic}, turn)
+	out, err := c.appender.submit(ctx, t.Shard, eventstore.Unit{Tenant: who.Tenant, Drafts: drafts, Atomic: atomic}, place)
 	if err != nil {
 		return nil, err
 	}
+	place.keep()
 	for i, at := range good {
 		results[at] = resultOf(out[i], items[at].Entry.base)
 	}

@@ -59,14 +59,14 @@ func (o Options) withDefaults() Options {
 
 // Commands carries out all orders. It is safe for concurrent use.
 type Commands struct {
-	store    Store
-	life     Lifecycle
-	ring     *keyring.Ring
-	opener   entry.Opener
-	appender *Appender
-	opts     Options
-	known    tenantCache
-	order    sequences
+	store     Store
+	life      Lifecycle
+	ring      *keyring.Ring
+	opener    entry.Opener
+	appender  *Appender
+	opts      Options
+	known     tenantCache
+	sequences sequences
 }
 
 // New makes the write side over a store, its lifecycle role, the keyring and an appender to the same store. The caller

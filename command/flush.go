@@ -15,7 +15,7 @@ import (
 
 // flush sends the tickets as one flush, sets what became of each, and gives how much was stored.
 func (l *lane) flush(batch []*ticket) (stored held) {
-	if batch = inTurn(batch); len(batch) == 0 {
+	if batch = unbroken(batch); len(batch) == 0 {
 		return held{}
 	}
 	start := time.Now()
@@ -35,7 +35,7 @@ func (l *lane) flush(batch []*ticket) (stored held) {
 	}
 	for _, t := range batch {
 		t.err = err
-		t.turn.fail()
+		t.place.fail()
 	}
 	return held{}
 }

@@ -49,7 +49,7 @@ const (
 func (l *lane) submit(ctx context.Context, t *ticket) ([]eventstore.Outcome, error) {
 	way, err := l.enter(t)
 	if err == nil {
-		t.turn.enter()
+		t.place.enter()
 	}
 	switch {
 	case err != nil:
@@ -115,6 +115,9 @@ func (l *lane) retry(tenant eventstore.TenantID, why string, now time.Time) time
 func (l *lane) lead(t *ticket) {
 	var stored held
 	defer func() {
+		if t.outcomes == nil && t.err == nil {
+			t.place.fail() // a panic: those behind it must not go
+		}
 		l.landed(stored)
 		if batch := l.next(); batch != nil {
 			go l.drain(batch)
@@ -220,7 +223,7 @@ func (l *lane) withdraw(t *ticket) (retry time.Duration, ok bool) {
 		return retry, true
 	}
 	l.queue.withdraw(t)
-	t.turn.fail() // before those behind it can go
+	t.place.fail() // before those behind it can go
 	l.a.room.leave(held{t.entries(), t.bytes})
 	return retry, true
 }

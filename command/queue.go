@@ -18,7 +18,7 @@ type ticket struct {
 	since    time.Time // when it began to wait; zero when it never had to
 	outcomes []eventstore.Outcome
 	err      error
-	turn     *Turn         // in its sequence; nil for none
+	place    *Place        // in its sequence; nil for none
 	done     chan struct{} // has one token once outcomes and err are set
 	late     *time.Timer
 	alone    [1]*ticket // itself, as the batch that it makes for a caller who flushes it

@@ -11,16 +11,18 @@ import (
 )
 
 // A sequence lets a client have several bulks under way and still keep their order. He numbers them from 0. Each enters
-// its lane after the one before it, and from the first that is not stored, or is not known to be, none behind it is:
-// it is broken then, and the client goes on with a new one. A sequence lives in one process and is forgotten when it has
-// been idle for a minute; where its bulks come to different processes it breaks, and nothing is lost but time.
+// its lane after the one before it, and from the first that is not known to be stored, none behind it is: it is broken
+// then, and the client goes on with a new one. A sequence lives in one process; where its bulks come to different
+// processes it breaks, and nothing is lost but time.
 type sequence struct {
-	mu     sync.Mutex
-	next   int           // number of the bulk that may enter
-	broken bool          // nothing else enters, and nothing is flushed that did
-	moved  chan struct{} // closed at the next change
-	users  int           // turns that have not ended; guarded by sequences.mu
-	idle   time.Time     // when the last turn ended; guarded by sequences.mu
+	mu      sync.Mutex
+	next    int           // number of the bulk that may enter
+	claimed bool          // and it is about to
+	taken   map[int]int   // how many places of a number are taken
+	broken  bool          // nothing else enters, and nothing is flushed that did
+	moved   chan struct{} // closed at the next change
+	users   int           // places that have not ended; guarded by sequences.mu
+	idle    time.Time     // when the last of them ended; guarded by sequences.mu
 }
 
 // SequenceID names a sequence among those of a tenant; the client makes it up, as random as a UUID.
@@ -38,31 +40,30 @@ type sequences struct {
 }
 
 const (
-	maxSequences   = 4096
-	sequenceMemory = time.Minute
-	// A bulk waits so long for the one before it, and less where nothing of its sequence was seen: that one may have gone
-	// to another process.
+	// Beyond so many the one that has been idle for longest is forgotten: whoever goes on with it begins a new one.
+	maxSequences = 4096
+	// A bulk waits so long for the one before it, and less while that one has not come: it may have gone to another process.
 	sequenceWait = 10 * time.Second
-	unknownWait  = time.Second
+	absentWait   = time.Second
 )
 
-var errBroken = fault.New(fault.Conflict, "the bulk before this one in its sequence was not stored, or did not come to this process. "+
-	"Nothing of this one is stored: begin a new sequence with it")
+var errBroken = fault.New(fault.Conflict, "the sequence of this bulk is broken: one before it was not stored, or did not come to this process in time, or a number came "+
+	"twice. Nothing of this one is stored: begin a new sequence with it")
 
-// Turn is the place of one bulk in its sequence. A nil Turn is that of a bulk which has none.
-type Turn struct {
-	all     *sequences
-	s       *sequence
-	n       int
-	entered bool
+// Place is that of one bulk in its sequence. A nil Place is that of a bulk which has none.
+type Place struct {
+	among  *sequences
+	s      *sequence
+	n      int
+	stored bool
 }
 
-// Turn takes the place of a bulk, which must End. Errors: Overloaded when too many sequences are under way.
-func (c *Commands) Turn(tenant eventstore.TenantID, id SequenceID, n int) (*Turn, error) {
-	return c.order.turn(sequenceKey{tenant, id}, n)
+// Place takes the place of a bulk, which must End.
+func (c *Commands) Place(tenant eventstore.TenantID, id SequenceID, n int) *Place {
+	return c.sequences.place(sequenceKey{tenant, id}, n)
 }
 
-func (q *sequences) turn(key sequenceKey, n int) (*Turn, error) {
+func (q *sequences) place(key sequenceKey, n int) *Place {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	s := q.all[key]
@@ -70,61 +71,63 @@ func (q *sequences) turn(key sequenceKey, n int) (*Turn, error) {
 		if len(q.all) >= maxSequences {
 			q.forget()
 		}
-		if len(q.all) >= maxSequences {
-			return nil, overloaded("too many sequences of bulks are under way", leastRetry, nil)
-		}
-		s = &sequence{moved: make(chan struct{})}
+		s = &sequence{moved: make(chan struct{}), taken: map[int]int{}}
 		if q.all == nil {
 			q.all = map[sequenceKey]*sequence{}
 		}
 		q.all[key] = s
 	}
 	s.users++
-	return &Turn{all: q, s: s, n: n}, nil
+	s.change(func() { s.taken[n]++ })
+	return &Place{among: q, s: s, n: n}
 }
 
-// forget drops the sequences that have been idle for long. It is called with the lock.
+// forget drops the sequence that has been idle for longest. It is called with the lock.
 func (q *sequences) forget() {
+	var oldest sequenceKey
+	var idle time.Time
 	for key, s := range q.all {
-		if s.users == 0 && time.Since(s.idle) > sequenceMemory {
-			delete(q.all, key)
+		if s.users == 0 && (idle.IsZero() || s.idle.Before(idle)) {
+			oldest, idle = key, s.idle
 		}
 	}
+	delete(q.all, oldest)
 }
 
-// End gives the place up. A bulk that has not entered a lane by then breaks its sequence.
-func (t *Turn) End() {
-	if t == nil {
+// End gives the place up. A bulk that is not known to be stored by then breaks its sequence.
+func (p *Place) End() {
+	if p == nil {
 		return
 	}
-	if !t.entered {
-		t.fail()
-	}
-	t.all.mu.Lock()
-	defer t.all.mu.Unlock()
-	t.s.users--
-	t.s.idle = time.Now()
+	p.s.change(func() {
+		p.s.broken = p.s.broken || !p.stored
+		if p.s.taken[p.n]--; p.s.taken[p.n] == 0 {
+			delete(p.s.taken, p.n)
+		}
+	})
+	p.among.mu.Lock()
+	defer p.among.mu.Unlock()
+	p.s.users--
+	p.s.idle = time.Now()
 }
 
 // wait waits until all bulks before this one have entered. Errors: Conflict when one of them never will, or does
 // not in time; context.Canceled.
-func (t *Turn) wait(ctx context.Context) error {
-	if t == nil {
+func (p *Place) wait(ctx context.Context) error {
+	if p == nil {
 		return nil
 	}
-	patience := time.NewTimer(unknownWait)
+	patience := time.NewTimer(absentWait)
 	defer patience.Stop()
-	for known := false; ; {
-		t.s.mu.Lock()
-		next, broken, moved := t.s.next, t.s.broken, t.s.moved
-		t.s.mu.Unlock()
+	for come := false; ; {
+		turn, moved := p.look()
 		switch {
-		case broken || t.n < next: // a number that was used is as wrong as a gap
+		case turn == wrong:
 			return errBroken
-		case t.n == next:
+		case turn == mine:
 			return nil
-		case next > 0 && !known:
-			known = true
+		case turn == near && !come:
+			come = true
 			patience.Reset(sequenceWait)
 		}
 		select {
@@ -140,49 +143,81 @@ func (t *Turn) wait(ctx context.Context) error {
 	}
 }
 
-// enter lets the next bulk go: this one has its place in the lane.
-func (t *Turn) enter() {
-	if t == nil {
-		return
+// turn is whose it is.
+type turn uint8
+
+const (
+	far  turn = iota // the bulk before this one has not come
+	near             // it has
+	mine
+	wrong // it will never be this one's
+)
+
+// look tells whose turn it is, and claims it when it is this bulk's: another of its number comes too late then.
+func (p *Place) look() (turn, <-chan struct{}) {
+	s := p.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.broken, p.n < s.next, p.n == s.next && s.claimed:
+		return wrong, nil
+	case p.n == s.next:
+		s.claimed = true
+		return mine, nil
+	case s.taken[p.n-1] > 0:
+		return near, s.moved
 	}
-	t.entered = true
-	t.change(func() { t.s.next++ })
+	return far, s.moved
+}
+
+// enter lets the next bulk go: this one has its way through the lane.
+func (p *Place) enter() {
+	if p != nil {
+		p.s.change(func() { p.s.next, p.s.claimed = p.s.next+1, false })
+	}
+}
+
+// keep notes that the bulk is stored, or that nothing of it is to be.
+func (p *Place) keep() {
+	if p != nil {
+		p.stored = true
+	}
 }
 
 // fail breaks the sequence.
-func (t *Turn) fail() {
-	if t != nil {
-		t.change(func() { t.s.broken = true })
+func (p *Place) fail() {
+	if p != nil {
+		p.s.change(func() { p.s.broken = true })
 	}
 }
 
-func (t *Turn) change(do func()) {
-	t.s.mu.Lock()
-	defer t.s.mu.Unlock()
+func (s *sequence) change(do func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	do()
-	close(t.s.moved)
-	t.s.moved = make(chan struct{})
+	close(s.moved)
+	s.moved = make(chan struct{})
 }
 
 // broken tells whether a bulk before this one was not stored.
-func (t *Turn) broken() bool {
-	if t == nil {
+func (p *Place) broken() bool {
+	if p == nil {
 		return false
 	}
-	t.s.mu.Lock()
-	defer t.s.mu.Unlock()
-	return t.s.broken
+	p.s.mu.Lock()
+	defer p.s.mu.Unlock()
+	return p.s.broken
 }
 
-// inTurn takes out the tickets whose sequence broke while they waited: a flush before this one failed.
-func inTurn(batch []*ticket) []*ticket {
+// unbroken takes out the tickets whose sequence broke while they waited: a flush before this one failed.
+func unbroken(batch []*ticket) []*ticket {
 	for i, t := range batch {
-		if !t.turn.broken() {
+		if !t.place.broken() {
 			continue
 		}
 		sound := append([]*ticket(nil), batch[:i]...)
 		for _, t := range batch[i:] {
-			if t.turn.broken() {
+			if t.place.broken() {
 				t.err = errBroken
 			} else {
 				sound = append(sound, t)

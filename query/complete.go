@@ -46,7 +46,10 @@ func (q *Queries) completeTo(ctx context.Context, tenant eventstore.TenantID, le
 	timeout := time.NewTimer(wait)
 	defer timeout.Stop()
 	for {
-		changed := q.index.Changed() // before Visible, so that no move is missed
+		var changed <-chan struct{}
+		if least > 0 { // nobody else waits
+			changed = q.index.Changed() // before Visible, so that no move is missed
+		}
 		to, err := q.visible(ctx, tenant, head.Shard, q.index)
 		if err != nil || to.Position >= least {
 			return to, head, err

@@ -47,10 +47,14 @@ func (c *Client) Bulk(ctx context.Context, entries [][]byte) (items []Item, err 
 	return items, err
 }
 
-// BulkInTurn sends entries as Bulk does, but once and as the nth bulk of a sequence, a UUID: several may be under way, and
-// are stored in order. After an error nothing of those behind it is stored, and it and they are to be sent again.
-func (c *Client) BulkInTurn(ctx context.Context, entries [][]byte, sequence string, n int) ([]Item, error) {
-	return c.bulk(ctx, bulkBody(entries), len(entries), sequence+"/"+strconv.Itoa(n))
+// BulkInSequence sends entries as Bulk does, but once and as the nth bulk of a sequence, a UUID: several may be under way,
+// and are stored in order. After an error it and those behind it are to be sent again; OnRetry is told of a passing one.
+func (c *Client) BulkInSequence(ctx context.Context, entries [][]byte, sequence string, n int) ([]Item, error) {
+	items, err := c.bulk(ctx, bulkBody(entries), len(entries), sequence+"/"+strconv.Itoa(n))
+	if err != nil && transient(err) && ctx.Err() == nil {
+		c.o.OnRetry(err)
+	}
+	return items, err
 }
 
 func bulkBody(entries [][]byte) []byte {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -50,6 +51,34 @@ func TestRetriesWhatPasses(t *testing.T) {
 	defer func() { _ = resp.Body.Close() }()
 	if b, _ := io.ReadAll(resp.Body); string(b) != "done" || tries != 4 || told != 3 {
 		t.Errorf("%q after %d tries, told of %d", b, tries, told)
+	}
+}
+
+// A bulk of a sequence goes once, with its place, and one by itself without; what may pass is told.
+func TestBulksOfASequenceGoOnce(t *testing.T) {
+	var places []string
+	told := 0
+	c := serve(t, Options{OnRetry: func(error) { told++ }}, func(w http.ResponseWriter, r *http.Request) {
+		places = append(places, r.Method+r.URL.RequestURI()+" "+r.Header.Get("Bulk-Sequence"))
+		if len(places) == 1 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = io.WriteString(w, `{"items":[{"status":201,"id":"a","position":7,"replayed":false}]}`)
+	})
+	if _, err := c.BulkInSequence(t.Context(), [][]byte{[]byte("{}")}, "some", 3); err == nil || told != 1 || len(places) != 1 {
+		t.Errorf("%v, told of %d, sent %v", err, told, places)
+	}
+	items, err := c.BulkInSequence(t.Context(), [][]byte{[]byte("{}")}, "some", 4)
+	if err != nil || len(items) != 1 || items[0].Position != 7 {
+		t.Errorf("%v, %v", items, err)
+	}
+	if _, err := c.Bulk(t.Context(), [][]byte{[]byte("{}")}); err != nil {
+		t.Error(err)
+	}
+	const path = "POST/api/v1/logs/bulk?mode=partial "
+	if want := []string{path + "some/3", path + "some/4", path}; !slices.Equal(places, want) {
+		t.Errorf("sent %q, want %q", places, want)
 	}
 }
 

@@ -28,6 +28,8 @@ type flights struct {
 	file string
 
 	queue    []*flight
+	ctx      context.Context // of those in the queue
+	cancel   context.CancelFunc
 	sequence string
 	next     int // number of the next bulk in the sequence
 	calm     int // bulks that still go one by one
@@ -57,7 +59,9 @@ func (f *flights) send(ctx context.Context, b batch) error {
 		}
 	}
 	if len(f.queue) == 0 {
+		f.abandon()
 		f.sequence, f.next = uuid.NewString(), 0
+		f.ctx, f.cancel = context.WithCancel(ctx)
 	}
 	one := &flight{batch: b}
 	f.queue = append(f.queue, one)
@@ -65,11 +69,11 @@ func (f *flights) send(ctx context.Context, b batch) error {
 		return nil
 	}
 	one.done = make(chan struct{})
-	sequence, n := f.sequence, f.next
+	flying, sequence, n := f.ctx, f.sequence, f.next
 	f.next++
 	go func() {
 		defer close(one.done)
-		one.items, one.err = f.im.Sender.BulkInTurn(ctx, b.entries, sequence, n)
+		one.items, one.err = f.im.Sender.BulkInSequence(flying, b.entries, sequence, n)
 	}()
 	return nil
 }
@@ -115,8 +119,11 @@ func (f *flights) land(ctx context.Context) error {
 	return nil
 }
 
-// abandon waits until nothing is under way.
+// abandon ends what is under way.
 func (f *flights) abandon() {
+	if f.cancel != nil {
+		f.cancel()
+	}
 	for _, one := range f.queue {
 		if one.done != nil {
 			<-one.done

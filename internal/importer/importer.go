@@ -19,8 +19,8 @@ import (
 type Sender interface {
 	// Bulk sends entries until they are stored or refused.
 	Bulk(ctx context.Context, entries [][]byte) ([]client.Item, error)
-	// BulkInTurn sends them once, as the nth of a sequence: stored after those before it, and only if all of those were.
-	BulkInTurn(ctx context.Context, entries [][]byte, sequence string, n int) ([]client.Item, error)
+	// BulkInSequence sends them once, as the nth of a sequence: stored after those before it, and only if all of those were.
+	BulkInSequence(ctx context.Context, entries [][]byte, sequence string, n int) ([]client.Item, error)
 }
 
 // Format appends the entry that a record becomes, as JSON without line breaks. An error refuses the record.
@@ -68,7 +68,7 @@ func (b *batch) add(entry []byte, line int) {
 	b.entries, b.lines, b.size = append(b.entries, entry), append(b.lines, line), b.size+len(entry)
 }
 
-// made is how many bulks are made ahead of the one that is on its way.
+// made is how many bulks are made ahead of those that are on their way.
 const made = 2
 
 // File imports one file. An error means that the file was not read, or not sent, to its end.

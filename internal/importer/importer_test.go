@@ -49,7 +49,7 @@ func (s *server) Bulk(_ context.Context, entries [][]byte) ([]client.Item, error
 	return s.store(entries)
 }
 
-func (s *server) BulkInTurn(_ context.Context, entries [][]byte, sequence string, n int) ([]client.Item, error) {
+func (s *server) BulkInSequence(_ context.Context, entries [][]byte, sequence string, n int) ([]client.Item, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.turns++
@@ -194,14 +194,23 @@ func TestFailuresCalmTheImport(t *testing.T) {
 	if s.turns != 100 || s.single != 0 || s.most > aloft {
 		t.Errorf("%d bulks in turn, %d by themselves, at most %d at once", s.turns, s.single, s.most)
 	}
-	s = &server{torn: map[int]bool{1: true}}
-	im, _ = newImport(s)
-	im.Bulk = 10
-	if err := im.File(t.Context(), "f", strings.NewReader(lineFile(1000))); err != nil {
-		t.Fatal(err)
-	}
-	if s.single != aloft+leastCalm || s.turns != 100-leastCalm {
-		t.Errorf("after a failure %d bulks went by themselves, and %d in turn, want %d and %d", s.single, s.turns, aloft+leastCalm, 100-leastCalm)
+	for _, c := range []struct {
+		torn   map[int]bool
+		single int
+	}{
+		{map[int]bool{1: true}, aloft + leastCalm},
+		{map[int]bool{1: true, 8: true}, aloft + leastCalm + aloft + 2*leastCalm}, // soon after
+		{map[int]bool{1: true, 40: true}, aloft + leastCalm + aloft + leastCalm},  // long after
+	} {
+		s := &server{torn: c.torn}
+		im, _ = newImport(s)
+		im.Bulk = 10
+		if err := im.File(t.Context(), "f", strings.NewReader(lineFile(2000))); err != nil {
+			t.Fatal(err)
+		}
+		if flights := 200 - c.single; s.single != c.single || s.turns < flights {
+			t.Errorf("torn %v: %d bulks went by themselves, and %d in turn, want %d and at least %d", c.torn, s.single, s.turns, c.single, flights)
+		}
 	}
 }
 

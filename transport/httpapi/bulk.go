@@ -29,11 +29,11 @@ func (s *Server) postBulk(w http.ResponseWriter, r *request) error {
 		return fault.New(fault.Invalid, "Idempotency-Key is for single entries; entries of a bulk carry idempotency_key")
 	}
 	atomic := r.args.text("mode") != "partial"
-	turn, err := s.turn(r, atomic)
+	place, err := s.place(r, atomic)
 	if err != nil {
 		return err
 	}
-	defer turn.End() // whatever is wrong with this bulk, those behind it must not pass it
+	defer place.End() // whatever is wrong with this bulk, those behind it must not pass it
 	buf := borrow()
 	defer giveBack(buf)
 	mediaType, err := s.readBody(w, r, buf)
@@ -58,10 +58,10 @@ func (s *Server) postBulk(w http.ResponseWriter, r *request) error {
 		return err
 	}
 	var results []command.BulkResult
-	if turn == nil {
+	if place == nil {
 		results, err = s.deps.Commands.Bulk(r.Context(), r.caller(), items, atomic)
 	} else {
-		results, err = s.deps.Commands.BulkInTurn(r.Context(), r.caller(), items, turn)
+		results, err = s.deps.Commands.BulkInSequence(r.Context(), r.caller(), items, place)
 	}
 	if err != nil {
 		return bounded(err)
@@ -80,11 +80,11 @@ func (s *Server) postBulk(w http.ResponseWriter, r *request) error {
 	return nil
 }
 
-// turn is the bulk's place in a sequence, as its header says; nil without one.
-func (s *Server) turn(r *request, atomic bool) (*command.Turn, error) {
+// place is the bulk's place in a sequence, as its header says; nil without one.
+func (s *Server) place(r *request, atomic bool) (*command.Place, error) {
 	values := r.Header[sequenceHeader.name]
 	if len(values) == 0 {
-		return nil, nil //nolint:nilnil // a nil Turn is that of a bulk without a sequence
+		return nil, nil //nolint:nilnil // a nil Place is that of a bulk without a sequence
 	}
 	if atomic {
 		return nil, fault.At(fault.Invalid, "?mode", "a bulk of a sequence needs mode=partial")
@@ -95,7 +95,7 @@ func (s *Server) turn(r *request, atomic bool) (*command.Turn, error) {
 	if len(values) > 1 || len(name) != 36 || err != nil || wrong != nil {
 		return nil, fault.New(fault.Invalid, "Bulk-Sequence is given once: the UUID of the sequence, a slash, and the bulk's number in it, from 0")
 	}
-	return s.deps.Commands.Turn(r.tenant, command.SequenceID(id), int(n))
+	return s.deps.Commands.Place(r.tenant, command.SequenceID(id), int(n)), nil
 }
 
 const ndjsonType = "application/x-ndjson"

@@ -30,9 +30,9 @@ type Tenants interface {
 type Commands interface {
 	Record(ctx context.Context, c command.Caller, e *command.Entry) (command.Receipt, error)
 	Bulk(ctx context.Context, c command.Caller, items []command.BulkItem, atomic bool) ([]command.BulkResult, error)
-	// Turn is a bulk's place in a sequence; BulkInTurn records it then.
-	Turn(tenant eventstore.TenantID, id command.SequenceID, n int) (*command.Turn, error)
-	BulkInTurn(ctx context.Context, c command.Caller, items []command.BulkItem, turn *command.Turn) ([]command.BulkResult, error)
+	// Place is a bulk's place in a sequence; BulkInSequence records it there.
+	Place(tenant eventstore.TenantID, id command.SequenceID, n int) *command.Place
+	BulkInSequence(ctx context.Context, c command.Caller, items []command.BulkItem, place *command.Place) ([]command.BulkResult, error)
 	Amend(ctx context.Context, c command.Caller, id eventstore.EventID, a command.Amendment) (entry.Entry, error)
 	Erase(ctx context.Context, c command.Caller, id eventstore.EventID, reason string) (eventstore.EventID, error)
 	Cleanup(ctx context.Context, c command.Caller, before time.Time, dryRun bool) (command.CleanupAnswer, error)

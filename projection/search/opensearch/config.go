@@ -54,7 +54,7 @@ type Config struct {
 	Requests Requests // bounds of what is sent
 
 	Refresh  time.Duration // least time between two refreshes; default 1 s
-	Poll     time.Duration // how often marks that other processes set are looked for; default 250 ms, and a fifth of it while somebody waits
+	Poll     time.Duration // how often marks that other processes set are looked for; default 250 ms, and a fifth of it for 2 s after somebody asked for the next move
 	Scrub    time.Duration // how often removed words are cleared from files; default 1 min
 	ReadOnly bool          // this process asks and applies nothing: it refreshes and scrubs nothing
 

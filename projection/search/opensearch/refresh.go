@@ -96,7 +96,8 @@ func (x *Index) refreshServer(ctx context.Context, gen int) error {
 	return answer.Shards.check("refresh")
 }
 
-// While somebody asked for the next move of the marks a moment ago, it is looked for so much more often.
+// For so long after somebody asked for the next move of the marks it is looked for so much more often. Under load there is one
+// a second, and who still waits then asks again.
 const (
 	asking   = 2 * time.Second
 	hurrying = 5
