@@ -221,7 +221,7 @@ func (s *Store) fast(ctx context.Context, f eventstore.Flush) (outcomes []events
 	if err != nil || !ok {
 		return nil, false, err
 	}
-	send := s.sendFast
+	send := s.sendSmall
 	if p.total >= s.copyFrom {
 		send = s.sendCopy
 	}
@@ -258,6 +258,13 @@ func (s *Store) args(p *simple, more int) []any {
 		[16]byte(p.flush.ID), s.span)
 }
 
+// appendArgs are the parameters of appendSQL.
+func (s *Store) appendArgs(p *simple) []any {
+	c := newColumns(p.total)
+	p.each(c.add)
+	return append(s.args(p, 8), c.tenants, c.positions, c.ids, c.types, c.epochs, c.indexes, c.publics, c.privates)
+}
+
 // scan reads the places that a flush was given; none when the statement could not decide.
 func (p *simple) scan(rows pgx.Rows) (got places, err error) {
 	got.bases = make(map[int32]int64, len(p.shares))
@@ -272,8 +279,7 @@ func (p *simple) scan(rows pgx.Rows) (got places, err error) {
 
 // sendFast sends a flush as one statement: one round trip, which is what counts for few drafts.
 func (s *Store) sendFast(ctx context.Context, p *simple) (got places, err error) {
-	c := newColumns(p.total)
-	p.each(c.add)
+	args := s.appendArgs(p)
 	conn, err := s.hot.Acquire(ctx)
 	if err != nil {
 		return got, err
@@ -281,7 +287,7 @@ func (s *Store) sendFast(ctx context.Context, p *simple) (got places, err error)
 	defer conn.Release()
 	ctx, cancel := begun(ctx)
 	defer cancel()
-	rows, err := conn.Query(ctx, appendSQL, append(s.args(p, 8), c.tenants, c.positions, c.ids, c.types, c.epochs, c.indexes, c.publics, c.privates)...)
+	rows, err := conn.Query(ctx, appendSQL, args...)
 	if err != nil {
 		return got, err
 	}

@@ -2,6 +2,7 @@ package timescale_test
 
 import (
 	"context"
+	"fmt"
 	"runtime"
 	"sync/atomic"
 	"testing"
@@ -42,10 +43,16 @@ func benchAppend(b *testing.B, units, perUnit int) {
 	b.ReportMetric(float64(units*perUnit*b.N)/b.Elapsed().Seconds(), "events/s")
 }
 
-// BenchmarkAppender is single entries of 256 callers, of 32 tenants, through the lanes that the service puts before the
-// store. It also tells what an event takes on disk, indexes included.
+// BenchmarkAppender is single entries of 256 callers, of one tenant and of many in turn, through the lanes that the service
+// puts before the store. It also tells what an event takes on disk, indexes included.
 func BenchmarkAppender(b *testing.B) {
-	const callers, tenants = 256, 32
+	for _, tenants := range []int{1, 1024} {
+		b.Run(fmt.Sprint("tenants=", tenants), func(b *testing.B) { benchAppender(b, tenants) })
+	}
+}
+
+func benchAppender(b *testing.B, tenants int) {
+	const callers = 256
 	w := newWorld(b, timescale.Layout{})
 	s := w.open(b, timescale.Config{})
 	lanes := command.NewAppender(s, s.Shards(), command.AppenderOptions{})
@@ -60,9 +67,10 @@ func BenchmarkAppender(b *testing.B) {
 	}
 	b.SetParallelism(callers / runtime.GOMAXPROCS(0))
 	var next atomic.Int64
+	b.ResetTimer()
 	b.RunParallel(func(pb *testing.PB) {
-		t := of[next.Add(1)%tenants]
 		for pb.Next() {
+			t := &of[next.Add(1)%int64(tenants)]
 			if _, err := lanes.Submit(b.Context(), t.Shard, eventstore.Unit{Tenant: t.ID, Drafts: drafts(1, storedBytes)}); err != nil {
 				b.Error(err)
 				return

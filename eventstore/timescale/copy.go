@@ -41,18 +41,24 @@ func (s *Store) sendCopy(ctx context.Context, p *simple) (got places, err error)
 	if got, err = p.begin(ctx, conn, s.args(p, 0)); err != nil || len(got.bases) == 0 {
 		return got, errors.Join(err, rollback(ctx, conn))
 	}
-	buf := copyBuffers.Get().(*[]byte)
-	rows := p.appendCopy((*buf)[:0], &got)
-	_, err = conn.Conn().PgConn().CopyFrom(ctx, bytes.NewReader(rows), copySQL)
-	if err != nil { // pgx may still be reading the rows, of a connection that broke: they are not for others
+	err = copyEvents(ctx, conn, func(rows []byte) []byte { return p.appendRows(rows, &got) })
+	if err != nil {
 		return got, errors.Join(err, rollback(ctx, conn))
-	}
-	if cap(rows) <= keepCopy {
-		*buf = rows
-		copyBuffers.Put(buf)
 	}
 	s.pruneAt(ctx, conn, p.flush.Shard, got.seq)
 	return got, nil
+}
+
+// copyEvents sends rows and ends the transaction.
+func copyEvents(ctx context.Context, conn *pgxpool.Conn, fill func([]byte) []byte) error {
+	buf := copyBuffers.Get().(*[]byte)
+	rows := append(fill(append((*buf)[:0], copyHead...)), copyTail...)
+	_, err := conn.Conn().PgConn().CopyFrom(ctx, bytes.NewReader(rows), copySQL)
+	if err == nil && cap(rows) <= keepCopy { // else pgx may still be reading the rows, of a connection that broke: they are not for others
+		*buf = rows
+		copyBuffers.Put(buf)
+	}
+	return err
 }
 
 // begin begins the transaction and takes the places, in one round trip.
@@ -85,9 +91,10 @@ const copyHead = "PGCOPY\n\xff\r\n\x00" + "\x00\x00\x00\x00" + "\x00\x00\x00\x00
 // epoch of PostgreSQL's timestamps, which are microseconds.
 var epoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro()
 
-// appendCopy appends the events in the binary format of COPY.
-func (p *simple) appendCopy(b []byte, got *places) []byte {
-	b = append(b, copyHead...)
+const copyTail = "\xff\xff"
+
+// appendRows appends the events in the binary format of COPY.
+func (p *simple) appendRows(b []byte, got *places) []byte {
 	at, offset, shard := got.at.UnixMicro()-epoch, got.offset, p.flush.Shard
 	p.each(func(no int32, rank int64, d *eventstore.Draft) {
 		offset++
@@ -108,7 +115,7 @@ func (p *simple) appendCopy(b []byte, got *places) []byte {
 		}
 		b = append(binary.BigEndian.AppendUint32(b, uint32(len(d.Private))), d.Private...)
 	})
-	return append(b, 0xff, 0xff)
+	return b
 }
 
 func appendInt8(b []byte, v int64) []byte {

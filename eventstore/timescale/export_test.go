@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -93,6 +94,18 @@ const HeadSQL = headSQL
 
 // CopyFrom makes flushes of so many drafts, or more, go by COPY.
 func (s *Store) CopyFrom(drafts int) { s.copyFrom = drafts }
+
+// Gather lets so many transactions of small flushes be under way before others wait for their end, and so long.
+func (s *Store) Gather(atOnce int, patience time.Duration) {
+	s.together.atOnce, s.together.patience = atOnce, patience
+}
+
+// Waiting is how many small flushes wait for the end of transactions.
+func (s *Store) Waiting() int {
+	s.together.mu.Lock()
+	defer s.together.mu.Unlock()
+	return len(s.together.waiting)
+}
 
 // Prune removes all flushes but the newest so many, as appends do by and by.
 func (s *Store) Prune(tb testing.TB, shard eventstore.Shard, keep int64) {

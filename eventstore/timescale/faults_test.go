@@ -21,6 +21,8 @@ func TestBackendsDieUnderLoad(t *testing.T) {
 	eachTier(t, func(t *testing.T, tier timescale.Tier) {
 		w := newWorld(t, timescale.Layout{Tier: tier, Shards: 4})
 		stores := []*timescale.Store{w.open(t, timescale.Config{}), w.open(t, timescale.Config{})}
+		stores[0].Gather(1, time.Minute)
+		stores[0].CopyFrom(8) // several flushes that share a transaction hold as many
 		stores[1].CopyFrom(1)
 		var tenants []eventstore.Tenant
 		for range 8 {
@@ -99,6 +101,9 @@ func TestBackendsDieUnderLoad(t *testing.T) {
 		}
 		if cut < 20 || len(told) < 900 {
 			t.Errorf("%d connections were cut under %d events", cut, len(told))
+		}
+		if shared := sharedTransactions(t, admin); shared < 3 {
+			t.Errorf("%d transactions carried flushes of several shards", shared)
 		}
 		t.Logf("%d acknowledged events, %d connections cut, %d answers lost for good", len(told), cut, unknown.Load())
 	})

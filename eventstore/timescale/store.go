@@ -108,6 +108,8 @@ type Store struct {
 	once sync.Once
 
 	copyFrom int // number of drafts
+
+	together *together
 }
 
 var _ eventstore.Store = (*Store)(nil)
@@ -125,7 +127,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	}
 	hot, err := pgdb.Open(ctx, c.Address, pgdb.Options{MaxConns: appends, StatementTimeout: c.StatementTimeout})
 	if err == nil {
-		s := &Store{base: b, hot: hot, copyFrom: copyFrom}
+		s := &Store{base: b, hot: hot, copyFrom: copyFrom, together: newTogether(b.shards)}
 		if err = s.prepareAhead(ctx); err == nil {
 			s.wake = startWakes(s, c.Address)
 			return s, nil

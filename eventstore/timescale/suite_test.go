@@ -25,6 +25,13 @@ func TestPromisesByCopy(t *testing.T) {
 	})
 }
 
+// Small flushes share transactions when they come at once; here one at a time is under way.
+func TestPromisesTogether(t *testing.T) {
+	eachTier(t, func(t *testing.T, tier timescale.Tier) {
+		storetest.Run(t, harness(tier, func(s *timescale.Store) { s.Gather(1, time.Minute) }))
+	})
+}
+
 // world is a migrated database with the addresses of its roles.
 type world struct{ owner, service, lifecycle string }
 
