@@ -15,12 +15,15 @@ import (
 
 const (
 	channel     = "auditlog_appended" // payload: shards, separated by commas
-	tellEvery   = 2 * time.Millisecond
+	tellEvery   = 5 * time.Millisecond
 	lookEvery   = time.Second // at the heads, for what nobody told
 	aheadEvery  = time.Hour   // for the next native partition
 	againAfter  = 250 * time.Millisecond
 	callTimeout = 5 * time.Second
 )
+
+// tellSQL needs no wait for the disk: a notification is not kept anyway.
+const tellSQL = `SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, $2)`
 
 // wakes closes a channel for each shard when it grows. Two goroutines serve it: one tells other processes, one listens
 // to them.
@@ -110,7 +113,7 @@ func (w *wakes) tell(ctx context.Context, s *Store) {
 		}
 		if grown := w.takeGrown(); grown != "" {
 			call, cancel := context.WithTimeout(ctx, callTimeout)
-			_, _ = s.pool.Exec(call, `SELECT pg_notify($1, $2)`, channel, grown)
+			_, _ = s.pool.Exec(call, tellSQL, channel, grown)
 			cancel()
 		}
 		pause.Reset(tellEvery)
