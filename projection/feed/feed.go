@@ -1,6 +1,6 @@
 // Package feed delivers a tenant's events to live readers as they are appended.
 //
-// A tailer per shard follows the store's head into a bounded ring of events, which are opened at most once, when the
+// While a shard has readers, a tailer follows its head into a bounded ring of events, which are opened at most once, when the
 // first reader meets them, and shared by all. A reader starts above any position: it catches up from the store and goes
 // on in the ring, without a gap or repetition at the seam; one that falls behind the ring goes back to the store. What
 // an erasure or purge covers is dropped from the ring as it passes, and from what readers hold unread. A reader that is
@@ -103,6 +103,13 @@ func (f *Feed) Run(ctx context.Context) error {
 
 func (f *Feed) tail(ctx context.Context, shard eventstore.Shard, r *ring) {
 	for ctx.Err() == nil {
+		if joined := r.rest(); joined != nil {
+			select { // a look at the store for each append would be for nobody
+			case <-joined:
+			case <-ctx.Done():
+			}
+			continue
+		}
 		wake := f.store.Appended(shard) // before the read, so that no append falls in between
 		more, err := f.follow(ctx, shard, r)
 		switch {
@@ -115,8 +122,8 @@ func (f *Feed) tail(ctx context.Context, shard eventstore.Shard, r *ring) {
 	}
 }
 
-// follow takes one page into the ring. Without readers, and when the store is further ahead than the ring is long, it
-// goes to the head at once: readers then read the store.
+// follow takes one page into the ring. After a time without readers, and when the store is further ahead than the ring is
+// long, it goes to the head at once: readers then read the store.
 func (f *Feed) follow(ctx context.Context, shard eventstore.Shard, r *ring) (more bool, err error) {
 	head, err := f.store.ShardHead(ctx, shard)
 	if err != nil {

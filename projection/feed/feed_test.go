@@ -25,7 +25,18 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m, goleak.IgnoreCurrent()) }
 // counting is a store that counts what readers ask of it.
 type counting struct {
 	feed.Store
-	pages atomic.Int64
+	pages, heads, followed atomic.Int64
+}
+
+func (c *counting) ReadShard(ctx context.Context, shard eventstore.Shard, after eventstore.Offset, limit int) ([]eventstore.Event, error) {
+	events, err := c.Store.ReadShard(ctx, shard, after, limit)
+	c.followed.Add(int64(len(events)))
+	return events, err
+}
+
+func (c *counting) ShardHead(ctx context.Context, shard eventstore.Shard) (eventstore.ShardHead, error) {
+	c.heads.Add(1)
+	return c.Store.ShardHead(ctx, shard)
 }
 
 func (c *counting) ReadTenant(ctx context.Context, tenant eventstore.TenantID, after eventstore.Position, limit int) ([]eventstore.Event, error) {
@@ -114,6 +125,35 @@ func TestItems(t *testing.T) {
 	b := w.Record(tenant, projtest.Entry{Message: "new"})
 	if item := next(t, late); item.Position != b.Position {
 		t.Errorf("from now: %+v", item)
+	}
+}
+
+// A shard without readers costs the store nothing, and who joins later misses nothing of what passed meanwhile.
+func TestNobodyReads(t *testing.T) {
+	w := projtest.New(t)
+	tenant := w.Tenant("acme")
+	f, store := start(t, w, feed.Options{})
+	for position := eventstore.Position(1); position < 100; {
+		before := store.heads.Load()
+		var a eventstore.Outcome
+		for range 20 {
+			a = w.Record(tenant, projtest.Entry{Message: "unseen"})
+		}
+		if looks := store.heads.Load() - before; looks > 2 { // some may be of the reader before
+			t.Errorf("%d looks at the head while nobody read", looks)
+		}
+		s := subscribe(t, f, tenant, position)
+		b := w.Record(tenant, projtest.Entry{Message: "seen"})
+		for position < b.Position {
+			if item := next(t, s); item.Position != position+1 {
+				t.Fatalf("position %d follows %d, up to %d was recorded before", item.Position, position, a.Position)
+			}
+			position++
+		}
+		s.Close()
+	}
+	if n := store.followed.Load(); n > 10 {
+		t.Errorf("%d events were followed, 5 came while somebody read", n)
 	}
 }
 

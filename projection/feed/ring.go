@@ -19,6 +19,8 @@ type ring struct {
 	slots  []*slot    // ascending by offset
 	last   eventstore.Offset
 	topics map[eventstore.TenantID]*topic
+	joined chan struct{} // closed by the first reader; nil while there are some
+	rested bool          // the shard was not followed: what came after last is not known
 }
 
 // topic is a tenant that has readers. Its ring guards it.
@@ -47,17 +49,38 @@ func (r *ring) newest() eventstore.Offset {
 	return r.last
 }
 
-// jump empties the ring and goes to head when nobody reads or head is further than the ring is long.
-func (r *ring) jump(head eventstore.Offset) bool {
+// rest empties the ring when nobody reads, since erasures pass it by from then on, and gives what the first reader closes;
+// nil while there are readers.
+func (r *ring) rest() <-chan struct{} {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.topics) > 0 && int64(head-r.last) <= int64(r.maxEvents) {
-		return false
+	if len(r.topics) > 0 {
+		return nil
 	}
+	r.clear()
+	r.rested = true
+	if r.joined == nil {
+		r.joined = make(chan struct{})
+	}
+	return r.joined
+}
+
+func (r *ring) clear() {
 	for _, s := range r.slots {
 		r.bytes.Add(-s.evict())
 	}
-	r.slots, r.last = nil, head
+	r.slots = nil
+}
+
+// jump empties the ring and goes to head when nobody reads or did, or when head is further than the ring is long.
+func (r *ring) jump(head eventstore.Offset) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.topics) > 0 && !r.rested && int64(head-r.last) <= int64(r.maxEvents) {
+		return false
+	}
+	r.clear()
+	r.last, r.rested = head, false
 	for _, t := range r.topics {
 		t.slots, t.evicted = nil, head
 		t.dropped.Add(1) // an erasure may have been jumped over
@@ -170,6 +193,10 @@ func (r *ring) grew() {
 func (r *ring) join(tenant eventstore.TenantID) *topic {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.joined != nil {
+		close(r.joined)
+		r.joined = nil
+	}
 	t := r.topics[tenant]
 	if t == nil {
 		t = &topic{wake: make(chan struct{}), evicted: r.last}
