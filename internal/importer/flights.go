@@ -2,6 +2,9 @@ package importer
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -101,12 +104,38 @@ func (f *flights) first(ctx context.Context) error {
 	f.abandon()
 	again := f.queue
 	f.queue = nil
-	for _, one := range again {
-		if err := f.im.send(ctx, f.file, one.batch); err != nil {
+	if err := pause(ctx, one.err); err != nil {
+		return err
+	}
+	for i, other := range again {
+		err := f.im.send(ctx, f.file, other.batch)
+		if err != nil && i == 0 {
+			err = fmt.Errorf("%w (sent before beside others: %w)", err, one.err)
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// longestPause bounds what a server can ask for before a bulk is sent by itself, which has a patience of its own.
+const longestPause = time.Minute
+
+// pause waits as long as a server that refused a bulk has asked for.
+func pause(ctx context.Context, err error) error {
+	p, ok := errors.AsType[*client.Problem](err)
+	if !ok || p.RetryAfter <= 0 {
+		return nil
+	}
+	t := time.NewTimer(min(p.RetryAfter, longestPause))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // land waits until all are stored.

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"auditlog/internal/client"
 )
@@ -31,6 +33,10 @@ type server struct {
 	flying int
 	single int // bulks that came by themselves
 
+	retryAfter time.Duration // of the torn ones
+	tornAt     time.Time
+	waited     time.Duration // from the last of those until a bulk by itself
+
 	stored map[string]int64
 	order  []string
 	bulks  []int
@@ -44,6 +50,9 @@ func (s *server) Bulk(_ context.Context, entries [][]byte) ([]client.Item, error
 	defer s.mu.Unlock()
 	if s.flying > 0 {
 		return nil, errors.New("a bulk by itself comes beside others")
+	}
+	if !s.tornAt.IsZero() {
+		s.waited, s.tornAt = time.Since(s.tornAt), time.Time{}
 	}
 	s.single++
 	return s.store(entries)
@@ -68,7 +77,8 @@ func (s *server) BulkInSequence(_ context.Context, entries [][]byte, sequence st
 	}
 	s.places[sequence] = -1
 	if s.torn[turn] {
-		return nil, &client.Problem{Type: "/problems/overloaded", Status: http.StatusServiceUnavailable}
+		s.tornAt = time.Now()
+		return nil, &client.Problem{Type: "/problems/overloaded", Status: http.StatusServiceUnavailable, RetryAfter: s.retryAfter}
 	}
 	items, err := s.store(entries)
 	if err == nil {
@@ -211,6 +221,32 @@ func TestFailuresCalmTheImport(t *testing.T) {
 		if flights := 200 - c.single; s.single != c.single || s.turns < flights {
 			t.Errorf("torn %v: %d bulks went by themselves, and %d in turn, want %d and at least %d", c.torn, s.single, s.turns, c.single, flights)
 		}
+	}
+}
+
+// A server that is busy is asked again when it said, and not before.
+func TestRetryAfterIsKept(t *testing.T) {
+	for _, c := range []struct{ asked, waited time.Duration }{{0, 0}, {7 * time.Second, 7 * time.Second}, {time.Hour, longestPause}} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &server{torn: map[int]bool{2: true}, retryAfter: c.asked, waited: -1}
+			im, _ := newImport(s)
+			im.Bulk = 10
+			if err := im.File(t.Context(), "f", strings.NewReader(lineFile(100))); err != nil {
+				t.Fatal(err)
+			}
+			if s.waited != c.waited || im.Counts().Stored != 100 {
+				t.Errorf("asked for %v, it came again after %v; counts %+v", c.asked, s.waited, im.Counts())
+			}
+		})
+	}
+}
+
+func TestBothFailuresAreTold(t *testing.T) {
+	s := &server{torn: map[int]bool{1: true}, fail: 1}
+	im, _ := newImport(s)
+	err := im.File(t.Context(), "f", strings.NewReader(lineFile(9000)))
+	if err == nil || !strings.Contains(err.Error(), "f: lines 1 to 1000: the line is dead") || !strings.Contains(err.Error(), "overloaded") {
+		t.Errorf("got %v", err)
 	}
 }
 
