@@ -71,6 +71,8 @@ func (s *Server) answerError(c echo.Context, id string, err error) (aborted bool
 		level, what = slog.LevelInfo, "the client is gone"
 	case f.Kind == fault.Internal:
 		level = slog.LevelError
+	case f.Cause != nil && (f.Kind == fault.Unavailable || f.Kind == fault.Overloaded): // which the client is not told
+		level = slog.LevelWarn
 	}
 	s.deps.Log.LogAttrs(c.Request().Context(), level, what,
 		slog.String("request_id", id), slog.String("problem", f.Kind.String()), slog.Any("error", err))

@@ -2,6 +2,7 @@ package httpapi_test
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -199,6 +200,37 @@ func TestPanicsAreAnswered(t *testing.T) {
 	p := got.problem(t)
 	if log := w.log.String(); !strings.Contains(log, "boom") || !strings.Contains(log, p.Instance) {
 		t.Error("the log does not tell why")
+	}
+}
+
+// TestLogsTellWhy: what a client is not told stands in the log, where an operator sees it.
+func TestLogsTellWhy(t *testing.T) {
+	why := errors.New("the pool is used up")
+	for _, c := range []struct {
+		err   error
+		level string // of the line that tells why
+	}{
+		{fault.Wrap(fault.Unavailable, why, "the store does not answer"), "WARN"},
+		{fmt.Errorf("search: %w", fault.Wrap(fault.Overloaded, why, "the search was not answered in time")), "WARN"},
+		{fault.New(fault.Overloaded, "the queue is full"), "DEBUG"},
+		{fault.Wrap(fault.Conflict, why, "the slug is taken"), "DEBUG"},
+		{why, "ERROR"},
+	} {
+		w := newWorld(t, httpapi.Config{})
+		w.over(failing{w.commands, c.err}, w.queries, httpapi.Config{})
+		got := w.do(get("/api/v1/logs", w.token("reader")))
+		if strings.Contains(got.body, why.Error()) {
+			t.Errorf("%v: the client is told why: %s", c.err, got.body)
+		}
+		var told []string
+		for line := range strings.Lines(w.log.String()) {
+			if strings.Contains(line, `"request failed"`) && strings.Contains(line, got.problem(t).Instance) && strings.Contains(line, c.err.Error()) {
+				told = append(told, line)
+			}
+		}
+		if len(told) != 1 || !strings.Contains(told[0], `"level":"`+c.level+`"`) {
+			t.Errorf("%v: the log tells %q, want one line of level %s", c.err, told, c.level)
+		}
 	}
 }
 

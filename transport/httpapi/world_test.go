@@ -222,6 +222,16 @@ func (panicking) Tenant(context.Context, eventstore.TenantID) (eventstore.Tenant
 	panic("boom")
 }
 
+// failing is a write side that fails.
+type failing struct {
+	httpapi.Commands
+	err error
+}
+
+func (f failing) Tenant(context.Context, eventstore.TenantID) (eventstore.Tenant, error) {
+	return eventstore.Tenant{}, f.err
+}
+
 // goroutines is what all goroutines are doing.
 func goroutines() string {
 	stack := make([]byte, 1<<20)
