@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"auditlog/eventstore"
+	"auditlog/internal/fault"
 	"auditlog/internal/pgdb"
 )
 
@@ -107,6 +108,9 @@ func (s *Store) appendAgain(ctx context.Context, f eventstore.Flush) ([]eventsto
 		if err == nil && !done {
 			outcomes, err = s.slowly(ctx, f)
 		}
+		if try > 0 && fault.Is(err, fault.Clock) { // the server may still carry out the first one
+			return nil, fault.Wrap(fault.Unavailable, err, "the database refused to try again; whether the flush is stored is not known")
+		}
 		if !pgdb.Lost(err) || try == 2 || ctx.Err() != nil {
 			return outcomes, err
 		}
@@ -149,6 +153,7 @@ type simple struct {
 	nos    []int32 // surrogates of the units' tenants
 	shares map[int32]share
 	total  int
+	bytes  int
 	oldest time.Time // that an id was made
 	keys   keyColumns
 }
@@ -173,6 +178,7 @@ func (s *Store) simple(ctx context.Context, f *eventstore.Flush) (*simple, bool,
 				return nil, false, nil
 			}
 			p.total++
+			p.bytes += len(d.Public) + len(d.Private)
 			sh.count++
 			if sh.first == 0 {
 				sh.first = int32(p.total)
@@ -222,10 +228,16 @@ func (s *Store) fast(ctx context.Context, f eventstore.Flush) (outcomes []events
 		return nil, false, err
 	}
 	send := s.sendSmall
-	if p.total >= s.copyFrom {
+	switch {
+	case p.total >= s.copyFrom:
 		send = s.sendCopy
+	case p.bytes > smallBytes:
+		send = s.sendFast
 	}
 	got, err := send(ctx, p)
+	if err == nil {
+		defer s.pruneAt(ctx, s.hot, f.Shard, got.seq)
+	}
 	if needsLook(err) || err == nil && len(got.bases) == 0 {
 		return nil, false, nil
 	}
@@ -291,15 +303,12 @@ func (s *Store) sendFast(ctx context.Context, p *simple) (got places, err error)
 	if err != nil {
 		return got, err
 	}
-	if got, err = p.scan(rows); err == nil && got.seq > 0 {
-		s.pruneAt(ctx, conn, p.flush.Shard, got.seq)
-	}
-	return got, err
+	return p.scan(rows)
 }
 
 // pruneAt removes old flushes now and then.
 func (s *Store) pruneAt(ctx context.Context, q querier, shard eventstore.Shard, seq int64) {
-	if seq%pruneEvery == 0 {
+	if seq > 0 && seq%pruneEvery == 0 {
 		s.prune(ctx, q, shard, seq-keepFlushes)
 	}
 }

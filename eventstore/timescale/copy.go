@@ -45,7 +45,6 @@ func (s *Store) sendCopy(ctx context.Context, p *simple) (got places, err error)
 	if err != nil {
 		return got, errors.Join(err, rollback(ctx, conn))
 	}
-	s.pruneAt(ctx, conn, p.flush.Shard, got.seq)
 	return got, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -119,13 +120,17 @@ func TestPostmasterDiesUnderLoad(t *testing.T) {
 	}
 	s := w.open(t, timescale.Config{})
 	s.CopyFrom(5)
-	tenant := newTenant(t, s)
+	s.Gather(1, time.Minute)
+	var tenants []eventstore.Tenant
+	for range 4 {
+		tenants = append(tenants, newTenant(t, s))
+	}
 	var mu sync.Mutex
 	told := map[string]eventstore.EventID{}
 	stop := make(chan struct{})
 	var refused atomic.Int64
 	var wg sync.WaitGroup
-	for range 4 {
+	for i := range 6 {
 		wg.Go(func() {
 			for n := 0; ; n++ {
 				select {
@@ -133,6 +138,7 @@ func TestPostmasterDiesUnderLoad(t *testing.T) {
 					return
 				default:
 				}
+				tenant := tenants[(i+n)%len(tenants)]
 				f := flushOf(tenant, drafts(1+n%8, 200)...)
 				got, err := s.Append(t.Context(), f)
 				for fault.Is(err, fault.Unavailable) {
@@ -171,14 +177,18 @@ func TestPostmasterDiesUnderLoad(t *testing.T) {
 	grows()
 	close(stop)
 	wg.Wait()
-	found := checkLog(t, s, tenant.Shard)
+	found := checkLog(t, s, 0)
+	maps.Copy(found, checkLog(t, s, 1))
 	for place, id := range told {
 		if found[place] != id {
 			t.Errorf("%s holds %v, told was %v", place, found[place], id)
 		}
 	}
-	if len(found) != len(told)+1 || refused.Load() == 0 {
-		t.Errorf("%d events are there, %d were told, %d refusals", len(found), len(told)+1, refused.Load())
+	if len(found) != len(told)+len(tenants) || refused.Load() == 0 {
+		t.Errorf("%d events are there, %d were told, %d refusals", len(found), len(told)+len(tenants), refused.Load())
+	}
+	if shared := sharedTransactions(t, connect(t, w.owner)); shared < 10 {
+		t.Errorf("%d transactions carried flushes of both shards", shared)
 	}
 	t.Logf("%d acknowledged events over 5 kills, %d refusals", len(told), refused.Load())
 }

@@ -10,6 +10,7 @@ import (
 
 	"auditlog/eventstore"
 	"auditlog/eventstore/timescale"
+	"auditlog/internal/fault"
 )
 
 // sharedTransactions is how many transactions stored events of several shards.
@@ -120,6 +121,8 @@ func TestSmallFlushesShareATransaction(t *testing.T) {
 			eachTier(t, func(t *testing.T, tier timescale.Tier) {
 				g := gather(t, tier, time.Minute)
 				release := g.hang()
+				g.append(1, drafts(2, 40<<10)...)
+				waitFor(t, func() bool { return g.answered(1) }) // nobody should wait for so much
 				for shard := 1; shard < gathered; shard++ {
 					g.append(shard, drafts(count, 100)...)
 				}
@@ -129,7 +132,8 @@ func TestSmallFlushesShareATransaction(t *testing.T) {
 				g.check()
 				var transactions int
 				err := g.owner.QueryRow(t.Context(), `
-					SELECT count(DISTINCT xmin::text) FROM auditlog.events WHERE shard > 0 AND type = 'entry.recorded'`).Scan(&transactions)
+					SELECT count(DISTINCT xmin::text) FROM auditlog.events
+					WHERE shard > 0 AND type = 'entry.recorded' AND length(public) < 1000`).Scan(&transactions)
 				if err != nil || transactions != 1 {
 					t.Errorf("%d transactions stored what waited, %v", transactions, err)
 				}
@@ -160,6 +164,9 @@ func TestKnownKeyHarmsNoOther(t *testing.T) {
 		}
 		g.outs[1] = nil
 		g.check()
+		if shared := sharedTransactions(t, g.owner); shared != 1 {
+			t.Errorf("%d transactions carried flushes of several shards", shared)
+		}
 	})
 }
 
@@ -181,6 +188,38 @@ func TestHeldHeadHarmsNoOther(t *testing.T) {
 		g.wg.Wait()
 		g.check()
 	})
+}
+
+// A shard whose newest event is ahead of the clock takes nothing; the others do, in the same transaction.
+func TestClockHarmsNoOther(t *testing.T) {
+	for name, count := range map[string]int{"one statement": 3, "COPY": 15} {
+		t.Run(name, func(t *testing.T) {
+			eachTier(t, func(t *testing.T, tier timescale.Tier) {
+				g := gather(t, tier, time.Minute)
+				if _, err := g.owner.Exec(t.Context(), `UPDATE auditlog.shards SET recorded_at = now() + interval '1 hour' WHERE shard = 2`); err != nil {
+					t.Fatal(err)
+				}
+				release := g.hang()
+				for shard := 1; shard < gathered; shard++ {
+					if shard != 2 {
+						g.append(shard, drafts(count, 100)...)
+					}
+				}
+				g.wg.Go(func() {
+					if got, err := g.Append(t.Context(), flushOf(g.tenants[2], drafts(count, 100)...)); !fault.Is(err, fault.Clock) {
+						t.Errorf("got %+v, %v", got, err)
+					}
+				})
+				waitFor(t, func() bool { return g.Waiting() == gathered-1 })
+				release()
+				g.wg.Wait()
+				g.check()
+				if shared := sharedTransactions(t, g.owner); shared != 1 {
+					t.Errorf("%d transactions carried flushes of several shards", shared)
+				}
+			})
+		})
+	}
 }
 
 // A flush does not wait long for transactions that hang.

@@ -79,6 +79,7 @@ func configure(cfg *pgx.ConnConfig, o Options) {
 	p := cfg.RuntimeParams
 	p["statement_timeout"] = millis(o.StatementTimeout)
 	p["idle_in_transaction_session_timeout"] = millis(idleInTx)
+	maps.Copy(p, vanished)
 	p["search_path"] = ""
 	p["timezone"] = "UTC"
 	p["jit"] = "off" // every statement is short: compiling it takes longer
@@ -87,6 +88,10 @@ func configure(cfg *pgx.ConnConfig, o Options) {
 	}
 	maps.Copy(p, o.Params)
 }
+
+// vanished has the server end a connection, and its locks, within half a minute when its client is gone without a word. Its
+// own setting is mostly that of its system, which is two hours.
+var vanished = map[string]string{"tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3"}
 
 func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 

@@ -68,9 +68,7 @@ type session struct {
 
 // connect makes a session. When its client vanishes without a word, the server ends it, and its locks, within half a minute.
 func (l List) connect(ctx context.Context) (*session, error) {
-	conn, err := pgdb.Connect(ctx, l.Address, pgdb.Options{StatementTimeout: slow, Params: map[string]string{
-		"tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3",
-	}})
+	conn, err := pgdb.Connect(ctx, l.Address, pgdb.Options{StatementTimeout: slow})
 	if err != nil {
 		return nil, err
 	}
