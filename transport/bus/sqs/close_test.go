@@ -13,6 +13,9 @@ import (
 	"auditlog/transport/bus/sqs/sqstest"
 )
 
+// shortDrain is above the wait of a receive: one that is cut may be given what is given back, for nobody.
+const shortDrain = 1500 * time.Millisecond
+
 // Closing lets messages in work finish, within the drain, and gives back at once what waits behind them.
 func TestCloseFinishesOrGivesBack(t *testing.T) {
 	t.Parallel()
@@ -54,7 +57,7 @@ func TestCloseCancelsWhatHangs(t *testing.T) {
 	m := projtest.NewMemory()
 	m.Append(1)
 	cfg := sqstest.Config(t)
-	cfg.Visibility, cfg.Drain = time.Minute, 200*time.Millisecond
+	cfg.Visibility, cfg.Wait, cfg.Drain = time.Minute, time.Second, shortDrain
 	working := make(chan struct{}, 1)
 	b, stop := start(t, cfg, bus.RouterOptions{}, map[string]handler{"a": func(ctx context.Context, _ projection.Envelope) error {
 		working <- struct{}{}
@@ -73,10 +76,10 @@ func TestCloseGivesBackWhatIsDeaf(t *testing.T) {
 	m := projtest.NewMemory()
 	m.Append(1)
 	cfg := sqstest.Config(t)
-	cfg.Visibility, cfg.Drain = time.Minute, 200*time.Millisecond
+	cfg.Visibility, cfg.Wait, cfg.Drain = time.Minute, time.Second, shortDrain
 	working, hear := make(chan struct{}, 1), make(chan struct{})
 	defer close(hear)
-	b, stop := start(t, cfg, bus.RouterOptions{Closing: time.Second}, map[string]handler{"a": func(context.Context, projection.Envelope) error {
+	b, stop := start(t, cfg, bus.RouterOptions{Closing: 2 * shortDrain}, map[string]handler{"a": func(context.Context, projection.Envelope) error {
 		working <- struct{}{}
 		<-hear
 		return nil
