@@ -97,8 +97,8 @@ func NewAppender(log Log, shards int, o AppenderOptions) *Appender {
 	return a
 }
 
-// Errors that the appender itself gives.
-var errWaited = errors.New("no answer in time")
+// ErrWaited is the cause of errors of callers whose time ran out, before their turn or after it. It says no more than they do.
+var ErrWaited = errors.New("no answer in time")
 
 func overloaded(detail string, retry time.Duration, cause error) error {
 	return &fault.Error{Kind: fault.Overloaded, Detail: detail, RetryAfter: retry, Cause: cause}

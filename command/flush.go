@@ -97,7 +97,7 @@ func (a *Appender) send(f eventstore.Flush) ([]eventstore.Outcome, error) {
 			return outcomes, nil
 		}
 		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-			return nil, unavailable("the store did not answer in time; whether the entry is stored is not known", fmt.Errorf("%w: %w", errWaited, err))
+			return nil, unavailable("the store did not answer in time; whether the entry is stored is not known", fmt.Errorf("%w: %w", ErrWaited, err))
 		}
 		if attempt > 0 { // only a doubtful one is followed by another
 			err = unsure(err)

@@ -200,13 +200,13 @@ func (l *lane) await(ctx context.Context, t *ticket) (mine bool, err error) {
 	}
 	if retry, mine := l.withdraw(t); mine {
 		l.a.opts.Observer.Refused(l.shard, RefusedLate)
-		return true, overloaded("the entry waited too long for its turn", retry, errWaited)
+		return true, overloaded("the entry waited too long for its turn", retry, ErrWaited)
 	}
 	select {
 	case <-t.done: // just now
 		return true, nil
 	default:
-		return false, unavailable("the store did not answer in time; whether the entry is stored is not known", errWaited)
+		return false, unavailable("the store did not answer in time; whether the entry is stored is not known", ErrWaited)
 	}
 }
 

@@ -135,7 +135,7 @@ func refusal(s eventstore.Status, base string) *fault.Error {
 }
 
 // isWaiting tells the errors that say no more than that an append took too long.
-func isWaiting(err error) bool { return errors.Is(err, errWaited) }
+func isWaiting(err error) bool { return errors.Is(err, ErrWaited) }
 
 func inFlight(cause error) error {
 	f := fault.Wrap(fault.InFlight, cause, "a request with the same idempotency key has not finished")

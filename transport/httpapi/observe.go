@@ -9,6 +9,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"auditlog/command"
 	"auditlog/internal/fault"
 )
 
@@ -62,6 +63,11 @@ func (s *Server) guarded(c echo.Context, next echo.HandlerFunc) (err error) {
 	return next(c)
 }
 
+// untold tells errors of the service, not of the request, whose cause the client is not told. What is shed under load has none.
+func untold(f *fault.Error) bool {
+	return (f.Kind == fault.Unavailable || f.Kind == fault.Overloaded) && f.Cause != nil && f.Cause != command.ErrWaited //nolint:errorlint // it alone
+}
+
 // answerError answers with a problem. When an answer has begun already it can only be cut: aborted is true then.
 func (s *Server) answerError(c echo.Context, id string, err error) (aborted bool) {
 	f := faultOf(err)
@@ -71,7 +77,7 @@ func (s *Server) answerError(c echo.Context, id string, err error) (aborted bool
 		level, what = slog.LevelInfo, "the client is gone"
 	case f.Kind == fault.Internal:
 		level = slog.LevelError
-	case f.Cause != nil && (f.Kind == fault.Unavailable || f.Kind == fault.Overloaded): // which the client is not told
+	case untold(f):
 		level = slog.LevelWarn
 	}
 	s.deps.Log.LogAttrs(c.Request().Context(), level, what,

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"auditlog/command"
 	"auditlog/internal/fault"
 	"auditlog/transport/httpapi"
 )
@@ -213,6 +214,7 @@ func TestLogsTellWhy(t *testing.T) {
 		{fault.Wrap(fault.Unavailable, why, "the store does not answer"), "WARN"},
 		{fmt.Errorf("search: %w", fault.Wrap(fault.Overloaded, why, "the search was not answered in time")), "WARN"},
 		{fault.New(fault.Overloaded, "the queue is full"), "DEBUG"},
+		{fault.Wrap(fault.Overloaded, command.ErrWaited, "the entry waited too long for its turn"), "DEBUG"},
 		{fault.Wrap(fault.Conflict, why, "the slug is taken"), "DEBUG"},
 		{why, "ERROR"},
 	} {
