@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -200,6 +201,31 @@ func waitFor(t *testing.T, holds func() bool) {
 		if time.Now().After(end) {
 			t.Fatal("it did not come to pass within ten seconds")
 		}
+	}
+}
+
+// A purge tells of its event with its commit: counts wait for projections that have it.
+func TestPurgesWake(t *testing.T) {
+	w := newWorld(t, timescale.Layout{})
+	store, lifecycle, heard := w.open(t, timescale.Config{}), w.openLifecycle(t, nil), connect(t, w.owner)
+	tenant := newTenant(t, store)
+	got := mustAppend(t, store, flushOf(tenant, drafts(1, 10)...))
+	if err := store.Close(); err != nil { // with all that it has to tell
+		t.Fatal(err)
+	}
+	if _, err := heard.Exec(t.Context(), `LISTEN auditlog_appended`); err != nil {
+		t.Fatal(err)
+	}
+	_, started, err := lifecycle.Purge(t.Context(), tenant.ID, got[0].RecordedAt+1, func(eventstore.Purge) (eventstore.Draft, error) {
+		return eventstore.Draft{ID: eventstore.NewEventID(), Type: eventstore.LifecyclePurged, Public: []byte("{}")}, nil
+	})
+	if err != nil || !started {
+		t.Fatal(started, err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if n, err := heard.WaitForNotification(ctx); err != nil || n.Payload != strconv.Itoa(int(tenant.Shard)) {
+		t.Errorf("told was %+v, %v, of shard %d", n, err, tenant.Shard)
 	}
 }
 

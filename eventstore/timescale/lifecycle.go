@@ -3,6 +3,7 @@ package timescale
 import (
 	"context"
 	"errors"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -150,6 +151,9 @@ func (l *Lifecycle) startPurge(ctx context.Context, tx pgx.Tx, t tenant, p *even
 		)
 		UPDATE auditlog.heads SET purged = $6 WHERE tenant = $2`,
 		[16]byte(p.ID), t.no, p.Position, p.Before.Time(), p.First, p.Last, p.Status, p.RequestedAt.Time(), completed)
+	if err == nil { // counts wait for projections to have taken the purge in
+		_, err = tx.Exec(ctx, `SELECT pg_notify($1, $2)`, channel, strconv.Itoa(int(t.shard)))
+	}
 	return &d, err
 }
 

@@ -141,7 +141,8 @@ func (s *server) cleanUp(sample) {
 	}
 	s.until("statistics that are empty", func() bool {
 		var stats struct{ Total int }
-		return json.Unmarshal(s.get("reader", "/api/v1/logs/stats"), &stats) == nil && stats.Total == 0
+		answer, status, err := s.try("reader", http.MethodGet, "/api/v1/logs/stats", "") // 503 until the counts have taken it in
+		return err == nil && status == http.StatusOK && json.Unmarshal(answer, &stats) == nil && stats.Total == 0
 	})
 	if got := s.list("", c.Position).Total.Value; got != 0 {
 		s.t.Errorf("%d entries are found after the cleanup", got)
