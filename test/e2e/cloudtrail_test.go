@@ -298,6 +298,7 @@ func TestImportOverACrash(t *testing.T) {
 	}
 	s.kill()
 	go func() { // until the import gives up reading
+		defer pipe.Close() // it may have read everything by then, and whoever copies to it would wait for more
 		for _, l := range in.lines[half:] {
 			if _, err := pipe.Write(append(l, '\n')); err != nil {
 				return
