@@ -11,6 +11,7 @@
 # (.servers/elasticmq/run), ELASTICMQ_PORT is its port (9324), ELASTICMQ_HEAP its heap (384m). ELASTICMQ_DURABLE=false
 # keeps queues and messages in memory only, and ELASTICMQ_LIMITS=relaxed does not check each character of a message: both
 # are for measuring what the service costs rather than this server, which the real one's caller does not pay for.
+# ELASTICMQ_OPTIONS are further ones of java: one that lives for a short time compiles less with -XX:TieredStopAtLevel=1.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -77,7 +78,8 @@ start() {
 		die "process $(pid) of $ELASTICMQ_RUN does not answer on port $ELASTICMQ_PORT: stop it, or name its port"
 	fi
 	answers && die "port $ELASTICMQ_PORT is taken by another server"
-	setsid java "-Xmx$ELASTICMQ_HEAP" -XX:+UseSerialGC -XX:+ExitOnOutOfMemoryError "-Dauditlog.run=$ELASTICMQ_RUN/" \
+	# shellcheck disable=SC2086 # options are words
+	setsid java "-Xmx$ELASTICMQ_HEAP" -XX:+UseSerialGC ${ELASTICMQ_OPTIONS:-} -XX:+ExitOnOutOfMemoryError "-Dauditlog.run=$ELASTICMQ_RUN/" \
 		"-Dconfig.file=$here/elasticmq.conf" -cp "$ELASTICMQ_HOME/lib/*" org.elasticmq.server.Main \
 		</dev/null >>"$ELASTICMQ_RUN/log" 2>&1 &
 	p=$!

@@ -136,7 +136,8 @@ func own(durable bool) (*Server, error) {
 // start starts the server under a shell that ends it when its standard input ends, also when this process is killed.
 func (s *Server) start() error {
 	cmd := exec.Command("bash", "-c", `"$0" start && echo started && cat >/dev/null; "$0" stop`, script())
-	cmd.Env = append(os.Environ(), "ELASTICMQ_RUN="+s.run, "ELASTICMQ_PORT="+s.port, "ELASTICMQ_DURABLE="+strconv.FormatBool(s.durable))
+	cmd.Env = append(os.Environ(), "ELASTICMQ_RUN="+s.run, "ELASTICMQ_PORT="+s.port, "ELASTICMQ_DURABLE="+strconv.FormatBool(s.durable),
+		"ELASTICMQ_OPTIONS=-XX:TieredStopAtLevel=1") // it lives for minutes, and is killed in between
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // an interrupt of the tests is not the shell's
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
