@@ -236,7 +236,7 @@ func (s *Store) fast(ctx context.Context, f eventstore.Flush) (outcomes []events
 	}
 	got, err := send(ctx, p)
 	if err == nil {
-		defer s.pruneAt(ctx, s.hot, f.Shard, got.seq)
+		s.pruneAt(ctx, s.hot, f.Shard, got.seq)
 	}
 	if needsLook(err) || err == nil && len(got.bases) == 0 {
 		return nil, false, nil
